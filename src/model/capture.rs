@@ -1,0 +1,141 @@
+//! One capture session.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::clock::WallTime;
+use crate::model::{CaptureId, CapturePlan, InterfaceTotals, Segment};
+
+/// Where a capture stands. `Done`, `Partial` and `Failed` are ends.
+///
+/// ```text
+/// Pending --engine started--> Capturing --last segment sealed--> Sealed --upload begins--> Uploading
+///    |                            |                                                         |
+///    |                            |                        all segments verified, whole ----+--> Done
+///    |                            |                        all segments verified, cut ------+--> Partial
+///    +--could not start--> Failed <--nothing could be sealed, or a storage refused for good-+
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// Recorded; the engine was asked.
+    Pending,
+    /// Packets are being written.
+    Capturing,
+    /// Every segment is sealed; none is being uploaded.
+    Sealed,
+    /// Segments are on their way to the storage.
+    Uploading,
+    /// Every segment is stored and verified.
+    Done,
+    /// Stored and verified, but a crash or an error cut it short.
+    Partial,
+    /// Ended with an error.
+    Failed,
+}
+
+impl State {
+    pub const fn is_end(self) -> bool {
+        match self {
+            Self::Done | Self::Partial | Self::Failed => true,
+            Self::Pending | Self::Capturing | Self::Sealed | Self::Uploading => false,
+        }
+    }
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Pending => "pending",
+            Self::Capturing => "capturing",
+            Self::Sealed => "sealed",
+            Self::Uploading => "uploading",
+            Self::Done => "done",
+            Self::Partial => "partial",
+            Self::Failed => "failed",
+        })
+    }
+}
+
+/// Why a capture stopped taking packets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum StopReason {
+    TimeExceeded,
+    BytesExceeded,
+    PacketsExceeded,
+    Manual,
+    AlertResolved,
+    InterfaceLost,
+    NoSpace,
+    AgentStopped,
+    /// The worker died; what had reached the disk was sealed afterwards.
+    Interrupted,
+    Error,
+}
+
+impl StopReason {
+    /// Whether the capture took all that its plan asked for.
+    pub const fn is_whole(self) -> bool {
+        match self {
+            Self::TimeExceeded
+            | Self::BytesExceeded
+            | Self::PacketsExceeded
+            | Self::Manual
+            | Self::AlertResolved => true,
+            Self::InterfaceLost
+            | Self::NoSpace
+            | Self::AgentStopped
+            | Self::Interrupted
+            | Self::Error => false,
+        }
+    }
+}
+
+impl fmt::Display for StopReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self, f)
+    }
+}
+
+/// From when to when.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Window {
+    pub from: WallTime,
+    pub until: WallTime,
+}
+
+/// What a capture took, over all its interfaces.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Totals {
+    /// Packets written.
+    pub packets: u64,
+    /// Bytes of the files.
+    pub bytes: u64,
+    /// Packets that the kernel could not put into the ring, before any filter.
+    pub dropped_by_kernel: u64,
+    /// Packets that were overwritten before the capture had read them, before any filter.
+    pub overrun: u64,
+}
+
+/// One capture session, from the decision to its end.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Capture {
+    pub id: CaptureId,
+    /// What people call it: `<rule>-<time>`; unique among those that are kept.
+    pub name: String,
+    pub plan: CapturePlan,
+    pub state: State,
+    pub created_at: WallTime,
+    /// What the ring held of the window asked for, once the engine has started.
+    pub held_from: Option<WallTime>,
+    pub stopped_at: Option<WallTime>,
+    pub stop_reason: Option<StopReason>,
+    /// What went wrong, in a sentence.
+    pub error: Option<String>,
+    pub totals: Totals,
+    pub interfaces: Vec<InterfaceTotals>,
+    pub segments: Vec<Segment>,
+    /// Later events of its incident.
+    pub coalesced: u64,
+}

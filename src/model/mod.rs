@@ -1,0 +1,28 @@
+//! The nouns that all rooms share: what passes between them, and nothing that does anything.
+//!
+//! Every noun that the journal keeps derives serde and changes only by adding optional fields;
+//! `journal::schema` counts versions.
+
+mod capture;
+mod change;
+mod event;
+mod health;
+mod ids;
+mod notice;
+mod outcome;
+mod plan;
+mod report;
+mod segment;
+mod verdict;
+
+pub use capture::{Capture, State, StopReason, Totals, Window};
+pub use change::Change;
+pub use event::{Event, MAX_PAYLOAD_BYTES, Rejected, Status};
+pub use health::Health;
+pub use ids::{CaptureId, EventId, GroupKey, IncidentId, NoticeId};
+pub use notice::{Body, Delivery, File, Kind, Notice};
+pub use outcome::{Decision, Outcome, Suppression, Tally};
+pub use plan::{CapturePlan, Limits};
+pub use report::{InterfaceTotals, RecorderStatus, Report};
+pub use segment::{Receipt, SealedFile, Segment, SegmentState};
+pub use verdict::{Group, Proposal, Verdict};

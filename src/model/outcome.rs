@@ -1,0 +1,117 @@
+//! What became of an event: promise P2, one recorded outcome for each rule that it concerned.
+
+use serde::{Deserialize, Serialize};
+
+use crate::clock::WallTime;
+use crate::model::{CaptureId, Event, EventId};
+
+/// Why a matching event made no capture.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Suppression {
+    /// The group's cooldown is not over.
+    Cooldown,
+    /// As many captures run as the ceiling allows.
+    ConcurrentCeiling,
+    /// As many captures began in the last hour as the ceiling allows.
+    HourlyCeiling,
+    /// The event says that the alert is over.
+    Resolved,
+    /// The worker is stopping.
+    Stopping,
+}
+
+impl Suppression {
+    /// The sentence that people read.
+    pub const fn sentence(&self) -> &'static str {
+        match self {
+            Self::Cooldown => "the group's cooldown is not over",
+            Self::ConcurrentCeiling => "as many captures run as ceilings.concurrent allows",
+            Self::HourlyCeiling => {
+                "as many captures began in the last hour as ceilings.captures_per_hour allows"
+            }
+            Self::Resolved => "the event says that the alert is over",
+            Self::Stopping => "the worker is stopping",
+        }
+    }
+}
+
+/// What was decided on one event.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Decision {
+    /// It began a capture.
+    Capture(CaptureId),
+    /// It belongs to the incident of a capture that runs.
+    Coalesced(CaptureId),
+    Suppressed(Suppression),
+    /// A rule matched, but no plan could be made of the event.
+    Refused(String),
+    /// No rule matched.
+    NoMatch,
+    /// It is no event: see [`Rejected`](crate::model::Rejected).
+    Rejected(String),
+}
+
+impl Decision {
+    /// One word, for counters and tables.
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Self::Capture(_) => "capture",
+            Self::Coalesced(_) => "coalesced",
+            Self::Suppressed(_) => "suppressed",
+            Self::Refused(_) => "refused",
+            Self::NoMatch => "no_match",
+            Self::Rejected(_) => "rejected",
+        }
+    }
+
+    /// Why, as people read it; empty where the word says it all.
+    pub fn reason(&self) -> String {
+        match self {
+            Self::Capture(_) | Self::NoMatch => String::new(),
+            Self::Coalesced(capture) => format!("belongs to capture {capture}"),
+            Self::Suppressed(why) => why.sentence().to_owned(),
+            Self::Refused(why) | Self::Rejected(why) => why.clone(),
+        }
+    }
+}
+
+/// The recorded end of one event at one rule (or at none).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Outcome {
+    pub event: EventId,
+    pub at: WallTime,
+    pub source: String,
+    /// The event's name; empty for what was rejected.
+    pub name: String,
+    /// The event's fingerprint; for what was rejected, the SHA-256 of the message.
+    pub fingerprint: String,
+    /// Absent where no rule matched.
+    pub rule: Option<String>,
+    pub decision: Decision,
+}
+
+impl Outcome {
+    pub fn new(event: &Event, rule: Option<&str>, decision: Decision) -> Self {
+        Self {
+            event: event.id.clone(),
+            at: event.received_at,
+            source: event.source.clone(),
+            name: event.name.clone(),
+            fingerprint: event.fingerprint.clone(),
+            rule: rule.map(str::to_owned),
+            decision,
+        }
+    }
+}
+
+/// How often one decision was made for one rule.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tally {
+    /// Empty where no rule matched.
+    pub rule: String,
+    /// [`Decision::word`].
+    pub decision: String,
+    pub count: u64,
+}

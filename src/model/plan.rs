@@ -1,0 +1,61 @@
+//! All that a capture needs, resolved.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::clock::WallTime;
+use crate::filter::Filter;
+use crate::model::{EventId, IncidentId};
+
+/// What ends a capture, whichever comes first. Time and bytes always do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Limits {
+    /// How long it goes on after the trigger.
+    pub duration: Duration,
+    /// The most that its files may hold together, in bytes of file.
+    pub bytes: u64,
+    /// The most packets it writes; absent: as many as come.
+    pub packets: Option<u64>,
+    /// How much of each packet is kept, in bytes; 0 keeps the whole packet.
+    pub bytes_per_packet: u32,
+}
+
+/// What to capture, where to put it and whom to tell: no placeholder and no default is left in it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CapturePlan {
+    /// The rule that made it.
+    pub rule: String,
+    pub incident: IncidentId,
+    /// The event that made it, with the name and the labels that are written into the file.
+    pub event: EventId,
+    pub event_name: String,
+    /// The event as JSON, for the comment in the file.
+    pub event_json: String,
+    /// The host that captures.
+    pub host: String,
+    /// Names of interfaces; at least one, each once.
+    pub interfaces: Vec<String>,
+    /// The instant of the event's arrival: packets before it are the look-back.
+    pub trigger_at: WallTime,
+    /// How far before [`trigger_at`](Self::trigger_at) the capture reaches.
+    pub look_back: Duration,
+    pub filter: Filter,
+    pub limits: Limits,
+    /// The name of a configured storage.
+    pub storage: String,
+    /// The names of configured notifiers.
+    pub notify: Vec<String>,
+}
+
+impl CapturePlan {
+    /// The first instant asked for.
+    pub fn from(&self) -> WallTime {
+        self.trigger_at - self.look_back
+    }
+
+    /// The instant at which the time limit ends it.
+    pub fn until(&self) -> WallTime {
+        self.trigger_at + self.limits.duration
+    }
+}

@@ -1,0 +1,70 @@
+//! One file of a capture, and the proof that it arrived.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::clock::WallTime;
+use crate::model::CaptureId;
+
+/// Where a segment stands.
+///
+/// ```text
+/// Sealed --verified upload--> Stored --local copy removed--> Retired
+///    \--attempts used up--> Stranded (the local copy stays)
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SegmentState {
+    /// In the spool under its final name, synced, hashed.
+    Sealed,
+    /// In its storage, verified; the local copy may still be there.
+    Stored,
+    /// In its storage, verified; the local copy is gone.
+    Retired,
+    /// The storage refuses it for good; the local copy stays in the spool.
+    Stranded,
+}
+
+/// A file of packets as the engine sealed it: synced, under its final name, never written again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SealedFile {
+    /// Counts from 0 within the capture.
+    pub index: u32,
+    /// Where it is in the spool.
+    pub path: PathBuf,
+    pub size_bytes: u64,
+    /// Of the whole file, in hexadecimal.
+    pub sha256: String,
+    pub packets: u64,
+    /// Stamps of its first and last packet.
+    pub first_packet: Option<WallTime>,
+    pub last_packet: Option<WallTime>,
+    /// It was cut by a crash and closed afterwards.
+    pub partial: bool,
+}
+
+/// One file of a capture, on its way to the storage.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Segment {
+    pub capture: CaptureId,
+    pub file: SealedFile,
+    pub state: SegmentState,
+    /// The name it has, or will have, in its storage.
+    pub object: String,
+    pub receipt: Option<Receipt>,
+}
+
+/// The proof of a verified upload.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Receipt {
+    /// The name of the storage.
+    pub storage: String,
+    /// The object's name in it.
+    pub object: String,
+    /// Where people find it: a URL, or a path for a local directory. Holds no credential.
+    pub location: String,
+    pub size_bytes: u64,
+    pub sha256: String,
+    pub verified_at: WallTime,
+}

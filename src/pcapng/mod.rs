@@ -1,0 +1,1 @@
+//! pcapng files: writing blocks, and recovering a file that a crash has cut.

@@ -1,0 +1,1 @@
+//! Rules: from YAML text to verdicts on events. Pure: no clock, no state, no I/O.

@@ -1,0 +1,1 @@
+//! Alertmanager webhook payloads, version 4: one event for each alert.
