@@ -141,8 +141,10 @@ fn parse_bytes(text: &str) -> Option<u64> {
 
 impl fmt::Display for Bytes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let whole =
-            SIZE_UNITS.into_iter().take(4).find(|(_, size)| self.0 > 0 && self.0 % size == 0);
+        let whole = SIZE_UNITS
+            .into_iter()
+            .take(4)
+            .find(|(_, size)| self.0 > 0 && self.0.is_multiple_of(*size));
         match whole {
             Some((unit, size)) => write!(f, "{}{unit}", self.0 / size),
             None => write!(f, "{}", self.0),
