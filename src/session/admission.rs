@@ -119,3 +119,93 @@ impl Gate {
         (!self.groups.is_empty()).then_some(self.sweep_at)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::filter::Filter;
+    use crate::model::{CapturePlan, EventId, IncidentId, Limits};
+
+    const CEILINGS: Ceilings = Ceilings {
+        duration: Duration::from_secs(60),
+        bytes: 1 << 20,
+        concurrent: 2,
+        captures_per_hour: 3,
+    };
+
+    fn at(seconds: u64) -> Now {
+        let wall = WallTime::from_nanos(0) + Duration::from_secs(1_800_000_000 + seconds);
+        Now { boot: BootTime::from_duration(Duration::from_secs(seconds)), wall }
+    }
+
+    fn proposal(group: &str, cooldown_s: u64) -> Proposal {
+        let limits = Limits {
+            duration: Duration::from_secs(1),
+            bytes: 1,
+            packets: None,
+            bytes_per_packet: 0,
+        };
+        let plan = CapturePlan {
+            rule: "rule".to_owned(),
+            incident: IncidentId::from_text("0"),
+            event: EventId::from_text("0"),
+            event_name: String::new(),
+            event_json: String::new(),
+            host: String::new(),
+            interfaces: Vec::new(),
+            trigger_at: at(0).wall,
+            look_back: Duration::ZERO,
+            filter: Filter::default(),
+            limits,
+            storage: String::new(),
+            notify: Vec::new(),
+        };
+        let cooldown = Duration::from_secs(cooldown_s);
+        Proposal { group: GroupKey::from_text(group), cooldown, plan }
+    }
+
+    fn id(text: &str) -> CaptureId {
+        CaptureId::from_text(text)
+    }
+
+    #[test]
+    fn an_event_of_an_open_incident_belongs_to_its_capture() {
+        let mut gate = Gate::new(CEILINGS);
+        gate.open(&proposal("a", 0), &id("1"), at(0));
+        let word = gate.judge(&proposal("a", 0), |_| true, 1, at(5));
+        assert_eq!(word, Admission::Belongs(id("1")));
+        assert_eq!(gate.judge(&proposal("b", 0), |_| true, 1, at(5)), Admission::Admitted);
+    }
+
+    #[test]
+    fn the_cooldown_counts_from_the_start_of_the_capture_and_ends_on_the_second() {
+        let mut gate = Gate::new(CEILINGS);
+        gate.open(&proposal("a", 60), &id("1"), at(0));
+        let judge = |gate: &mut Gate, s| gate.judge(&proposal("a", 60), |_| false, 0, at(s));
+        assert_eq!(judge(&mut gate, 59), Admission::Suppressed(Suppression::Cooldown));
+        assert_eq!(judge(&mut gate, 60), Admission::Admitted);
+    }
+
+    #[test]
+    fn the_ceilings_hold_across_groups() {
+        let mut gate = Gate::new(CEILINGS);
+        let full = gate.judge(&proposal("a", 0), |_| true, 2, at(0));
+        assert_eq!(full, Admission::Suppressed(Suppression::ConcurrentCeiling));
+        for group in ["a", "b", "c"] {
+            gate.open(&proposal(group, 0), &id(group), at(0));
+        }
+        let judge = |gate: &mut Gate, s| gate.judge(&proposal("d", 0), |_| false, 0, at(s));
+        assert_eq!(judge(&mut gate, 3599), Admission::Suppressed(Suppression::HourlyCeiling));
+        assert_eq!(judge(&mut gate, 3600), Admission::Admitted);
+    }
+
+    #[test]
+    fn a_group_closes_when_its_capture_has_stopped_and_its_cooldown_is_over() {
+        let mut gate = Gate::new(CEILINGS);
+        gate.open(&proposal("a", 10), &id("1"), at(0));
+        assert!(gate.sweep(|_| true, at(20)).is_empty());
+        assert!(gate.sweep(|_| false, at(20)).is_empty(), "not before the next second");
+        assert_eq!(gate.sweep(|_| false, at(22)), [GroupKey::from_text("a")]);
+        assert_eq!(gate.next_sweep(), None);
+    }
+}
