@@ -1,4 +1,7 @@
-# Named steps with their seconds. Sourced by the scripts; defines functions only.
+# Named steps with their seconds. Sourced by the scripts, which set `trap step_failed EXIT` or call it
+# from a trap of their own.
+
+step_text= step_started=
 
 # now: milliseconds since the epoch.
 now() {
@@ -12,17 +15,19 @@ seconds_since() {
   printf '%d.%d s' $((milliseconds / 1000)) $((milliseconds % 1000 / 100))
 }
 
-# step TEXT COMMAND...: runs the command, then prints how long it took; its failure is the step's.
+# step TEXT COMMAND...: runs the command and prints how long it took. The command is not part of a
+# condition here, so that `set -e` holds inside of it: its failure ends the script.
 step() {
-  local text=$1 started status=0
+  step_text=$1 step_started=$(now)
   shift
-  started=$(now)
-  printf '==> %s\n' "$text"
-  "$@" || status=$?
-  if ((status == 0)); then
-    printf '<== %s: %s\n' "$text" "$(seconds_since "$started")"
-  else
-    printf '<== %s: FAILED with status %d after %s\n' "$text" "$status" "$(seconds_since "$started")"
-  fi
-  return "$status"
+  printf '==> %s\n' "$step_text"
+  "$@"
+  printf '<== %s: %s\n' "$step_text" "$(seconds_since "$step_started")"
+  step_text=
+}
+
+# step_failed: names the step that ended the script, where one did.
+step_failed() {
+  [[ -z $step_text ]] ||
+    printf '<== %s: FAILED after %s\n' "$step_text" "$(seconds_since "$step_started")" >&2
 }
