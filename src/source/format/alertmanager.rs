@@ -20,10 +20,7 @@ const VERSION: &str = "4";
 /// Reads a payload or a single alert.
 pub(super) fn read(body: &[u8]) -> Result<Vec<Draft>, Error> {
     let message = draft::parse(body)?;
-    let Value::Object(message) = &message else {
-        let problem = format!("is {}; an object is needed", kind(&message));
-        return Err(at("the message", problem));
-    };
+    let message = draft::record(&message, "the message")?;
     match draft::present(message.get("alerts")) {
         Some(Value::Array(alerts)) => group(message, alerts),
         Some(other) => Err(at("alerts", format!("is {}; a list is needed", kind(other)))),
@@ -52,10 +49,7 @@ fn group(message: &Map<String, Value>, alerts: &[Value]) -> Result<Vec<Draft>, E
     let of_group = draft::status(message.get("status"), "status")?;
     let read_one = |(index, value): (usize, &Value)| {
         let path = format!("alerts[{index}]");
-        match value {
-            Value::Object(object) => alert(object, &path, of_group),
-            other => Err(at(path, format!("is {}; an object is needed", kind(other)))),
-        }
+        alert(draft::record(value, &path)?, &path, of_group)
     };
     alerts.iter().enumerate().map(read_one).collect()
 }

@@ -132,16 +132,17 @@ pub(super) fn short_text(value: Option<&Value>, path: &str) -> Result<Option<Str
     Ok(Some(text).filter(|text| !text.is_empty()))
 }
 
+/// An object that must be there.
+pub(super) fn record<'v>(value: &'v Value, path: &str) -> Result<&'v Map<String, Value>, Error> {
+    value.as_object().ok_or_else(|| at(path, format!("is {}; an object is needed", kind(value))))
+}
+
 /// An object that may be absent.
 pub(super) fn object<'v>(
     value: Option<&'v Value>,
     path: &str,
 ) -> Result<Option<&'v Map<String, Value>>, Error> {
-    match present(value) {
-        None => Ok(None),
-        Some(Value::Object(object)) => Ok(Some(object)),
-        Some(other) => Err(at(path, format!("is {}; an object is needed", kind(other)))),
-    }
+    present(value).map(|value| record(value, path)).transpose()
 }
 
 /// Adds one label. Labels that are null are absent.

@@ -66,27 +66,23 @@ impl Mapping {
 /// Reads one object or a list of them.
 pub(super) fn read(body: &[u8], mapping: &Mapping) -> Result<Vec<Draft>, Error> {
     let fields = mapping.fields();
-    match &draft::parse(body)? {
-        Value::Object(object) => Ok(vec![event(object, &fields, "")?]),
-        Value::Array(list) if list.len() > MAX_EVENTS => {
-            let problem = format!("holds {} events; at most {MAX_EVENTS} are taken", list.len());
-            Err(at("the message", problem))
-        }
-        Value::Array(list) => {
-            let read_one = |(index, value): (usize, &Value)| match value {
-                Value::Object(object) => event(object, &fields, &format!("[{index}]")),
-                other => {
-                    let problem = format!("is {}; an object is needed", kind(other));
-                    Err(at(format!("[{index}]"), problem))
-                }
-            };
-            list.iter().enumerate().map(read_one).collect()
-        }
-        other => {
-            let problem = format!("is {}; an object or a list of objects is needed", kind(other));
-            Err(at("the message", problem))
-        }
+    let message = draft::parse(body)?;
+    if let Value::Object(object) = &message {
+        return Ok(vec![event(object, &fields, "")?]);
     }
+    let list = message.as_array().ok_or_else(|| {
+        let problem = format!("is {}; an object or a list of objects is needed", kind(&message));
+        at("the message", problem)
+    })?;
+    if list.len() > MAX_EVENTS {
+        let problem = format!("holds {} events; at most {MAX_EVENTS} are taken", list.len());
+        return Err(at("the message", problem));
+    }
+    let read_one = |(index, value): (usize, &Value)| {
+        let path = format!("[{index}]");
+        event(draft::record(value, &path)?, &fields, &path)
+    };
+    list.iter().enumerate().map(read_one).collect()
 }
 
 fn event(object: &Map<String, Value>, fields: &Fields<'_>, path: &str) -> Result<Draft, Error> {
