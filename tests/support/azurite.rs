@@ -106,6 +106,15 @@ impl Azurite {
         );
     }
 
+    /// Holds the server still, until [`resume`](Self::resume).
+    pub(crate) fn pause(&self) {
+        self.process.pause();
+    }
+
+    pub(crate) fn resume(&self) {
+        self.process.resume();
+    }
+
     fn request(&self, method: &str, target: &str, headers: &[(&str, &str)]) -> Answer {
         let stream = self
             .place

@@ -50,15 +50,28 @@ impl Process {
         self.child.wait().expect("a child of this process can be waited for");
     }
 
+    /// Holds it still: it answers nothing, and loses nothing, until [`resume`](Self::resume).
+    pub(crate) fn pause(&self) {
+        self.signal(Signal::SIGSTOP);
+    }
+
+    pub(crate) fn resume(&self) {
+        self.signal(Signal::SIGCONT);
+    }
+
     /// SIGTERM, then up to `patience` for it to end.
     pub(crate) fn terminate(&mut self, patience: Duration) -> ExitStatus {
-        let id = i32::try_from(self.child.id()).expect("process ids are positive i32");
-        if let Err(error) = kill(Pid::from_raw(id), Signal::SIGTERM) {
-            eprintln!("{} could not be asked to end: {error}", self.name);
-        }
+        self.signal(Signal::SIGTERM);
         wait::until(&format!("{} to end after SIGTERM", self.name), patience, || {
             self.child.try_wait().expect("a child of this process can be waited for")
         })
+    }
+
+    fn signal(&self, signal: Signal) {
+        let id = i32::try_from(self.child.id()).expect("process ids are positive i32");
+        if let Err(error) = kill(Pid::from_raw(id), signal) {
+            eprintln!("{} could not be sent {signal}: {error}", self.name);
+        }
     }
 
     pub(crate) fn log(&self) -> String {

@@ -61,6 +61,15 @@ impl S3 {
         super::azurite::between(&String::from_utf8_lossy(&answer.body), "<Key>", "</Key>")
     }
 
+    /// Holds the server still, until [`resume`](Self::resume).
+    pub(crate) fn pause(&self) {
+        self.process.pause();
+    }
+
+    pub(crate) fn resume(&self) {
+        self.process.resume();
+    }
+
     fn request(&self, method: &str, target: &str) -> Answer {
         let stream = self
             .place
