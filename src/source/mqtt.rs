@@ -201,6 +201,7 @@ impl Source {
         // Messages that wait for an answer come again on the next connection. To open it only when
         // the worker has answered what it holds bounds memory, and duplicates, while it stalls.
         tokio::select! {
+            biased;
             () = stop.cancelled() => {}
             () = connection.settle() => {}
         }

@@ -14,7 +14,7 @@ use tempfile::TempDir;
 /// Each look whether the broker answers waits this long; a healthy one answers at the first or second.
 const LOOK: Duration = Duration::from_millis(10);
 
-pub struct Mosquitto {
+pub(crate) struct Mosquitto {
     folder: TempDir,
     port: u16,
     process: Option<Child>,
@@ -22,7 +22,7 @@ pub struct Mosquitto {
 
 impl Mosquitto {
     /// Starts one. `lines` are added to its configuration.
-    pub fn start(lines: &str) -> Self {
+    pub(crate) fn start(lines: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let port = {
             let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
@@ -39,19 +39,19 @@ impl Mosquitto {
         broker
     }
 
-    pub fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("mqtt://127.0.0.1:{}", self.port)
     }
 
     /// A file in the broker's own folder.
-    pub fn file(&self, name: &str, content: &str) -> std::path::PathBuf {
+    pub(crate) fn file(&self, name: &str, content: &str) -> std::path::PathBuf {
         let path = self.folder.path().join(name);
         fs::write(&path, content).unwrap();
         path
     }
 
     /// From the next start on it lets nobody in but this account.
-    pub fn require_account(&self, user: &str, password: &str) {
+    pub(crate) fn require_account(&self, user: &str, password: &str) {
         let passwords = self.file("passwords", "");
         let made = Command::new("mosquitto_passwd")
             .arg("-b")
@@ -67,7 +67,7 @@ impl Mosquitto {
     }
 
     /// Starts it again on the same port with what it saved.
-    pub fn resume(&mut self) {
+    pub(crate) fn resume(&mut self) {
         let process = Command::new("mosquitto")
             .arg("-c")
             .arg(self.folder.path().join("mosquitto.conf"))
@@ -86,12 +86,12 @@ impl Mosquitto {
     }
 
     /// Ends it so that it saves its sessions.
-    pub fn stop(&mut self) {
+    pub(crate) fn stop(&mut self) {
         self.end(Signal::SIGTERM);
     }
 
     /// Ends it so that it forgets what it had not saved.
-    pub fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         self.end(Signal::SIGKILL);
     }
 
@@ -104,17 +104,17 @@ impl Mosquitto {
     }
 
     /// Publishes one message with QoS 1; returns when the broker has acknowledged it.
-    pub fn publish(&self, topic: &str, message: &[u8]) {
+    pub(crate) fn publish(&self, topic: &str, message: &[u8]) {
         self.publisher(&["-t", topic, "-s"], message);
     }
 
     /// Publishes each line as a message with QoS 1.
-    pub fn publish_lines(&self, topic: &str, lines: &str) {
+    pub(crate) fn publish_lines(&self, topic: &str, lines: &str) {
         self.publisher(&["-t", topic, "-l"], lines.as_bytes());
     }
 
     /// Publishes one retained message with QoS 1.
-    pub fn publish_retained(&self, topic: &str, message: &[u8]) {
+    pub(crate) fn publish_retained(&self, topic: &str, message: &[u8]) {
         self.publisher(&["-t", topic, "-s", "-r"], message);
     }
 

@@ -1,6 +1,7 @@
 //! Acknowledgements in the order of arrival, each after the worker's answer.
 
 use rumqttc::{AsyncClient, ManualAck};
+use tokio::sync::oneshot::error::TryRecvError;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
 use crate::model::Outcome;
@@ -39,6 +40,7 @@ impl Acks {
                 return std::future::pending().await;
             };
             if (&mut front.done).await.is_err() {
+                // It stays in front, so that nothing behind it is acknowledged before it.
                 return Error::NotRecorded;
             }
             if let Err(error) = self.acknowledge_front() {
@@ -47,7 +49,7 @@ impl Acks {
         }
     }
 
-    /// Acknowledges what is answered, up to the first that is not.
+    /// Acknowledges what is recorded, up to the first that is not, or not yet.
     pub(super) fn flush(&mut self) -> Result<(), Error> {
         loop {
             if self.front.is_none() {
@@ -55,7 +57,7 @@ impl Acks {
             }
             match self.front.as_mut().map(|front| front.done.try_recv()) {
                 Some(Ok(_outcomes)) => self.acknowledge_front()?,
-                Some(Err(_)) | None => return Ok(()),
+                Some(Err(TryRecvError::Empty | TryRecvError::Closed)) | None => return Ok(()),
             }
         }
     }
@@ -65,7 +67,9 @@ impl Acks {
         self.waiting.close();
         while let Some(front) = self.front().await {
             // Dropped or answered, it is the worker's no more, and the broker sends it again.
-            let _answer = (&mut front.done).await;
+            if !front.done.is_terminated() {
+                let _answer = (&mut front.done).await;
+            }
             self.front = None;
         }
     }
@@ -78,11 +82,14 @@ impl Acks {
     }
 
     fn acknowledge_front(&mut self) -> Result<(), Error> {
-        if let Some(Waiting { ack: Some(ack), room, .. }) = self.front.take() {
+        let Some(Waiting { ack, room, .. }) = self.front.take() else {
+            return Ok(());
+        };
+        if let Some(ack) = ack {
             self.client.try_manual_ack(ack).map_err(|error| Error::Client(error.to_string()))?;
-            // Only now may the next message come in: the client's queue is as bounded as the room.
-            drop(room);
         }
+        // Only now may the next message come in: the client's queue is as bounded as the room.
+        drop(room);
         Ok(())
     }
 }

@@ -56,8 +56,8 @@ const REQUEST_BATCH: usize = 64;
 /// that handing one over never fails on a healthy connection.
 const MAX_REQUESTS: usize = 2 * MAX_MESSAGES;
 
-/// How long acknowledging and saying good-bye may take at a stop.
-const STOP_LIMIT: Duration = Duration::from_secs(2);
+/// How long acknowledging and saying good-bye may take when we end the connection.
+const CLOSE_LIMIT: Duration = Duration::from_secs(2);
 
 /// A message as it came off the wire.
 struct Received {
@@ -110,26 +110,26 @@ impl Connection {
             return Err(Error::WorkerGone);
         };
         let (sender, received) = mpsc::channel(MAX_MESSAGES);
-        let mut polling = pin!(poll(events, source, sender, session_lost));
+        let closing = source.stop.child_token();
+        let mut polling = pin!(poll(events, source, &closing, sender, session_lost));
         let ended = {
             let delivering = deliver(client, received, waiting, source);
             tokio::select! {
                 biased;
-                () = source.stop.cancelled() => None,
-                ended = &mut polling => Some(ended),
-                error = delivering => Some(Err(error)),
-                error = acks.run() => Some(Err(error)),
+                () = source.stop.cancelled() => Ok(()),
+                ended = &mut polling => return ended,
+                error = delivering => Err(error),
+                error = acks.run() => Err(error),
             }
         };
-        if let Some(ended) = ended {
-            return ended;
-        }
+        // The broker is well; what was recorded by now need not come again.
+        closing.cancel();
         acks.flush()?;
         client.try_disconnect().map_err(|error| Error::Client(error.to_string()))?;
-        if tokio::time::timeout(STOP_LIMIT, polling).await.is_err() {
+        if tokio::time::timeout(CLOSE_LIMIT, polling).await.is_err() {
             debug!(source = source.name, "the broker did not take the good-bye in time");
         }
-        Ok(())
+        ended
     }
 
     /// Waits until the worker holds nothing more of this connection.
@@ -150,11 +150,12 @@ fn keep_the_session(options: &mut MqttOptions) {
         .set_session_store(NothingOutgoing);
 }
 
-/// Polls the client and hands on what was received, as far as there is room. After a stop it goes on
-/// until the good-bye is out, and leaves further messages to the broker.
+/// Polls the client and hands on what was received, as far as there is room. Once it is `closing` it
+/// goes on until the good-bye is out, and leaves further messages to the broker.
 async fn poll(
     events: &mut EventLoop,
     source: &Source,
+    closing: &CancellationToken,
     received: mpsc::Sender<Received>,
     session_lost: bool,
 ) -> Result<(), Error> {
@@ -162,8 +163,7 @@ async fn poll(
         match events.poll().await {
             Ok(Event::Incoming(Packet::Publish(publish))) => {
                 let at = clock::wall_time();
-                let Some(room) =
-                    make_room(&source.room, &source.stop, publish.payload.len()).await?
+                let Some(room) = make_room(&source.room, closing, publish.payload.len()).await?
                 else {
                     continue;
                 };
@@ -184,15 +184,15 @@ async fn poll(
     }
 }
 
-/// None after a stop: what has no room then is not wanted any more.
+/// None when the connection is closing: what comes then is not wanted any more.
 async fn make_room(
     room: &Room,
-    stop: &CancellationToken,
+    closing: &CancellationToken,
     bytes: usize,
 ) -> Result<Option<OwnedSemaphorePermit>, Error> {
     tokio::select! {
         biased;
-        () = stop.cancelled() => Ok(None),
+        () = closing.cancelled() => Ok(None),
         room = room.take(bytes) => Ok(Some(room)),
         () = tokio::time::sleep(STALL_LIMIT) => Err(Error::Stalled),
     }
