@@ -1,0 +1,238 @@
+use serde::Deserialize;
+
+use super::*;
+use crate::units::{Bytes, Span};
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Root {
+    version: Version<1>,
+    #[serde(default)]
+    items: Vec<Placed<Item>>,
+    #[serde(default = "no_names")]
+    named: Named<Kind>,
+}
+
+fn no_names() -> Named<Kind> {
+    Named(Vec::new())
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Item {
+    name: Placed<String>,
+    cooldown: Option<Span>,
+    size: Option<Bytes>,
+    on: Option<bool>,
+    port: Option<u16>,
+    source: Option<List<Placed<String>>>,
+}
+
+#[derive(Debug, Deserialize, PartialEq)]
+#[serde(rename_all = "lowercase")]
+enum Kind {
+    Plain,
+    Mqtt(Url),
+}
+
+#[derive(Debug, Deserialize, PartialEq)]
+#[serde(deny_unknown_fields)]
+struct Url {
+    url: String,
+}
+
+fn read(text: &str) -> (Option<Root>, Vec<String>) {
+    let (root, problems) = File::new("a.yaml", text).read();
+    (root, problems.iter().map(|problem| problem.to_string()).collect())
+}
+
+/// The first lines of the problems: place, message and hint.
+fn problems(text: &str) -> Vec<String> {
+    let first_line = |problem: String| problem.lines().next().unwrap().to_owned();
+    read(text).1.into_iter().map(first_line).collect()
+}
+
+fn item(line: &str) -> String {
+    format!("version: 1\nitems:\n  - name: a\n    {line}\n")
+}
+
+#[test]
+fn a_good_file_is_read_with_the_places_of_its_values() {
+    let text = "version: 1\nitems:\n  - name: a\n    cooldown: 1h30m\n    size: 4096\n    \
+                on: true\n    port: 80\n    source: x\n  - { name: \"b\", source: [x, 'y'] }\n\
+                named:\n  p: plain\n  q: { mqtt: { url: u } }\n";
+    let (root, problems) = read(text);
+    assert_eq!(problems, [""; 0]);
+    let root = root.unwrap();
+    assert_eq!(root.version, Version);
+    let first = &root.items[0].value;
+    assert_eq!(first.cooldown.unwrap().0.as_secs(), 5_400);
+    assert_eq!(first.size, Some(Bytes(4096)));
+    assert_eq!((first.on, first.port), (Some(true), Some(80)));
+    assert_eq!(first.name.place, Place { line: 3, column: 11 });
+    assert_eq!(first.source.as_ref().unwrap().0.len(), 1);
+    let second = &root.items[1].value;
+    assert_eq!(second.source.as_ref().unwrap().0[1].value, "y");
+    assert_eq!(second.source.as_ref().unwrap().0[1].place, Place { line: 9, column: 30 });
+    assert_eq!(root.named.0[0].0.value, "p");
+    assert_eq!(root.named.0[1].1, Kind::Mqtt(Url { url: "u".to_owned() }));
+}
+
+#[test]
+fn every_kind_of_mistake_has_its_place_and_its_remedy() {
+    for (line, expected) in [
+        ("cooldwon: 15m", "a.yaml:4:5: unknown key `cooldwon`; did you mean `cooldown`?"),
+        (
+            "frequency: 1",
+            "a.yaml:4:5: unknown key `frequency`; \
+             known here: name, cooldown, size, on, port, source",
+        ),
+        (
+            "cooldown: 15",
+            "a.yaml:4:15: '15' is not a duration; write a number with a unit, as in 250ms, 30s, \
+             5m or 1h30m",
+        ),
+        ("on: yes", "a.yaml:4:9: expected true or false, found `yes`"),
+        ("on: \"true\"", "a.yaml:4:9: expected true or false, found `true`"),
+        (
+            "port: 0755",
+            "a.yaml:4:11: expected a whole number from 0 to 65535, found `0755`; \
+             leave the leading zero out",
+        ),
+        ("port: 65536", "a.yaml:4:11: expected a whole number from 0 to 65535, found `65536`"),
+        ("port: 0x50", "a.yaml:4:11: expected a whole number from 0 to 65535, found `0x50`"),
+        ("port: -1", "a.yaml:4:11: expected a whole number from 0 to 65535, found `-1`"),
+        ("name: b", "a.yaml:4:5: the key `name` is given twice; it was first given on line 3"),
+        ("cooldown:", "a.yaml:4:13: no value is given here; write one, or remove the key"),
+        (
+            "cooldown:\n    on: true",
+            "a.yaml:4:13: no value is given here; write one, or remove the key",
+        ),
+        ("cooldown: ~", "a.yaml:4:15: no value is given here; write one, or remove the key"),
+        ("source: { a: b }", "a.yaml:4:13: expected text, found a mapping"),
+        ("port: !!int 5", "a.yaml:4:17: tags such as !name have no meaning here; remove it"),
+        (
+            "<<: { on: true }",
+            "a.yaml:4:5: unknown key `<<`; known here: name, cooldown, size, on, port, source",
+        ),
+    ] {
+        assert_eq!(problems(&item(line)), [expected], "{line}");
+    }
+}
+
+#[test]
+fn enums_say_what_they_know() {
+    let named = |line: &str| problems(&format!("version: 1\nnamed:\n  n: {line}\n"));
+    assert_eq!(
+        named("{ mqt: { url: u } }"),
+        ["a.yaml:3:8: unknown value `mqt`; did you mean `mqtt`?"]
+    );
+    assert_eq!(named("mqtt"), ["a.yaml:3:6: `mqtt` stands alone; write its settings below"]);
+    assert_eq!(named("{ mqtt: { } }"), ["a.yaml:3:14: the key `url` is missing"]);
+    assert_eq!(
+        named("{ mqtt: { url: u }, plain: x }"),
+        ["a.yaml:3:26: `plain` cannot stand beside another; write exactly one of plain, mqtt"]
+    );
+    assert_eq!(named("[a]"), ["a.yaml:3:6: expected one of plain, mqtt, found a list"]);
+}
+
+#[test]
+fn all_mistakes_are_told_at_once_in_the_order_of_the_text() {
+    let text = "version: 1\nitems:\n  - name: [a]\n    cooldwon: 1s\n    on: yes\n  - port: x\n\
+                other: 1\n";
+    assert_eq!(
+        problems(text),
+        [
+            "a.yaml:3:11: expected text, found a list",
+            "a.yaml:4:5: unknown key `cooldwon`; did you mean `cooldown`?",
+            "a.yaml:5:9: expected true or false, found `yes`",
+            "a.yaml:6:5: the key `name` is missing",
+            "a.yaml:6:11: expected a whole number from 0 to 65535, found `x`",
+            "a.yaml:7:1: unknown key `other`; known here: version, items, named",
+        ]
+    );
+}
+
+#[test]
+fn a_value_with_a_mistake_inside_is_not_whole() {
+    let (root, problems) =
+        read("version: 1\nitems:\n  - name: a\n    on: yes\n  - name: b\n    on: true\n");
+    assert_eq!(problems.len(), 1);
+    let whole: Vec<bool> = root.unwrap().items.iter().map(|item| item.whole).collect();
+    assert_eq!(whole, [false, true]);
+}
+
+#[test]
+fn an_alias_is_a_copy_and_a_mistake_in_it_is_shown_where_it_is_written() {
+    let text =
+        "version: 1\nitems:\n  - &a { name: a, source: &s [x, y] }\n  - { name: b, source: *s }\n";
+    let (root, problems) = read(text);
+    assert_eq!(problems, [""; 0]);
+    assert_eq!(root.unwrap().items[1].value.source.as_ref().unwrap().0.len(), 2);
+}
+
+#[test]
+fn bombs_run_into_budgets() {
+    let mut laughs = "version: 1\na: &a [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
+    for (name, inner) in ["b", "c", "d", "e", "f", "g"].iter().zip(["a", "b", "c", "d", "e", "f"]) {
+        laughs
+            .push_str(&format!("{name}: &{name} [{}]\n", vec![format!("*{inner}"); 10].join(", ")));
+    }
+    let told = problems(&laughs);
+    assert!(told[0].contains("more than 200000 values, aliases unfolded"), "{told:?}");
+
+    let long =
+        format!("version: 1\na: &a {}\nb: [{}]\n", "x".repeat(100_000), vec!["*a"; 100].join(", "));
+    let told = problems(&long);
+    assert!(told[0].contains("bytes, aliases unfolded"), "{told:?}");
+
+    let deep = format!("version: 1\nitems: {}{}\n", "[".repeat(40), "]".repeat(40));
+    let told = problems(&deep);
+    assert!(told[0].contains("nested deeper than 32 levels"), "{told:?}");
+
+    assert!(problems("a: &a [*a]\n")[0].contains("an alias cannot stand within what it names"));
+}
+
+#[test]
+fn another_version_is_refused() {
+    assert_eq!(
+        problems("version: 2\n"),
+        ["a.yaml:1:10: version 2 is not known here; this release reads version 1"]
+    );
+}
+
+#[test]
+fn what_is_not_yaml_is_placed_too() {
+    let told = problems("version: 1\nitems: [a, b\n");
+    assert!(told[0].starts_with("a.yaml:"), "{told:?}");
+    assert!(told[0].contains("this is not YAML: "), "{told:?}");
+    assert_eq!(problems(""), ["a.yaml: holds nothing"]);
+    assert_eq!(problems("# only a comment\n"), ["a.yaml: holds nothing"]);
+    assert_eq!(
+        problems("version: 1\n---\nversion: 1\n"),
+        ["a.yaml:2:1: a second document begins here; write one document in each file"]
+    );
+}
+
+#[test]
+fn a_file_that_cannot_be_read_says_why() {
+    let folder = tempfile::tempdir().unwrap();
+    let missing = File::open(&folder.path().join("missing.yaml")).unwrap_err();
+    assert!(
+        missing.to_string().contains("missing.yaml: cannot be read: No such file"),
+        "{missing}"
+    );
+    let path = folder.path().join("latin1.yaml");
+    std::fs::write(&path, b"version: \xe4\n").unwrap();
+    let latin1 = File::open(&path).unwrap_err();
+    assert!(latin1.to_string().contains("is no UTF-8 text: byte 9"), "{latin1}");
+    std::fs::write(&path, vec![b'#'; (4 << 20) + 1]).unwrap();
+    let large = File::open(&path).unwrap_err();
+    assert!(large.to_string().contains("is larger than 4194304 bytes"), "{large}");
+}
+
+#[test]
+fn many_mistakes_are_cut() {
+    let text = format!("version: 1\nitems:\n{}", "  - { name: a, on: yes }\n".repeat(300));
+    assert_eq!(problems(&text).len(), 50);
+}
