@@ -31,10 +31,10 @@ impl File {
     /// It cannot be read, is larger than 4 MiB, or is no UTF-8 text.
     pub fn open(path: &Path) -> Result<Self, Problem> {
         let cannot_read = |error: &io::Error| {
-            let hint = match error.kind() {
-                io::ErrorKind::NotFound => "create it, or name another one",
-                io::ErrorKind::PermissionDenied => "make it readable for the user of the worker",
-                _ => "see that it is a plain file that can be read",
+            let hint = if error.kind() == io::ErrorKind::NotFound {
+                "create it, or name another one"
+            } else {
+                "make it a plain file that the user of the worker can read"
             };
             Problem::of_file(path, format!("cannot be read: {error}")).with_hint(hint)
         };
