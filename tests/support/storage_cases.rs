@@ -186,7 +186,8 @@ pub(crate) async fn a_server_that_is_away_is_transient(bench: &Bench) {
         bench.storages.check(STORAGE).await.unwrap_err(),
     ] {
         assert!(error.is_transient(), "{error:?}");
-        assert!(error.to_string().contains("Connection refused"), "{error}");
+        let expected = format!("{}: Connection refused", bench.base);
+        assert!(error.to_string().contains(&expected), "{error}");
     }
 }
 
