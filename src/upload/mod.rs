@@ -14,6 +14,10 @@
 //! | nothing | nothing | [`Error::LocalMissing`], for good |
 //! | nothing | something else | [`Error::LocalChanged`], for good |
 //!
+//! A file of at most 8 MiB goes out in one conditional request. A larger one goes out in parts, whose
+//! completion cannot be made conditional here: for it the question asked before is the guard, so it
+//! takes a credential that may read, and no second writer of the same name in that time.
+//!
 //! Memory: at most 8 MiB of a file at a time for each attempt. Every step has a deadline that grows
 //! with the bytes that it moves, never slower than 128 KiB/s.
 
