@@ -1,6 +1,17 @@
 //! Log set-up.
+//!
+//! Every record is one line on standard error, whatever the text in it: promise P7. The environment
+//! is not read here; the level comes from the configuration.
+
+mod escape;
+mod line;
 
 use serde::{Deserialize, Serialize};
+use tracing::Subscriber;
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::MakeWriter;
+
+pub use escape::escape;
 
 /// How the log is written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,4 +30,77 @@ pub struct Settings {
     /// A tracing filter such as `info` or `hindsight=debug`.
     pub level: String,
     pub format: LogFormat,
+}
+
+/// Why there is no log.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error(
+        "'{level}' is no log level; write error, warn, info, debug or trace, or one for each \
+         part, as in info,hindsight::upload=debug"
+    )]
+    Level { level: String },
+    #[error("the log of this process is set up already")]
+    Twice,
+}
+
+impl Settings {
+    /// Checks the level without setting up anything.
+    ///
+    /// # Errors
+    /// [`Error::Level`].
+    pub fn check(&self) -> Result<(), Error> {
+        self.filter().map(|_filter| ())
+    }
+
+    fn filter(&self) -> Result<EnvFilter, Error> {
+        EnvFilter::try_new(&self.level)
+            .map_err(|_unhelpful| Error::Level { level: escape(&self.level).into_owned() })
+    }
+}
+
+/// Starts the log of this process, on standard error.
+///
+/// # Errors
+/// The level is none, or there is a log already.
+pub fn start(settings: &Settings) -> Result<(), Error> {
+    let subscriber = subscriber(settings.filter()?, settings.format, line::Lines);
+    tracing::subscriber::set_global_default(subscriber).map_err(|_already_set| Error::Twice)
+}
+
+fn subscriber<W>(
+    filter: EnvFilter,
+    format: LogFormat,
+    writer: W,
+) -> Box<dyn Subscriber + Send + Sync>
+where
+    W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
+{
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(writer)
+        // The line guard would escape colours like every other control character.
+        .with_ansi(false)
+        // It reports a failing writer by `eprintln!`, which panics when standard error is closed.
+        .log_internal_errors(false);
+    match format {
+        LogFormat::Text => Box::new(builder.finish()),
+        LogFormat::Json => Box::new(builder.json().flatten_event(true).finish()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_level_is_checked_with_a_remedy() {
+        let settings =
+            |level: &str| Settings { level: level.to_owned(), format: LogFormat::default() };
+        for right in ["info", "warn,hindsight=debug", "off"] {
+            settings(right).check().unwrap();
+        }
+        let error = settings("hindsight=loud").check().unwrap_err();
+        assert!(error.to_string().starts_with("'hindsight=loud' is no log level"), "{error}");
+    }
 }

@@ -1,0 +1,104 @@
+//! The log's way to standard error: one record, one line, one write.
+
+use std::io::{self, Write};
+
+use tracing_subscriber::fmt::MakeWriter;
+
+use super::escape::escape;
+
+/// Writes records to standard error with everything in them escaped but the line feed at their end.
+///
+/// The subscriber formats a whole record, then hands it over in one piece. It escapes the terminal
+/// sequences that it knows, but leaves line feeds in what is logged by `Display`: a label of an
+/// alert could then write log lines of its own. So the guard stands here, behind every formatter.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Lines;
+
+impl<'a> MakeWriter<'a> for Lines {
+    type Writer = Line<io::StderrLock<'static>>;
+
+    fn make_writer(&'a self) -> Self::Writer {
+        Line(io::stderr().lock())
+    }
+}
+
+/// Takes one whole record at a time.
+#[derive(Debug)]
+pub(super) struct Line<W>(W);
+
+impl<W: Write> Write for Line<W> {
+    fn write(&mut self, record: &[u8]) -> io::Result<usize> {
+        let text = String::from_utf8_lossy(record);
+        let text = text.strip_suffix('\n').unwrap_or(&text);
+        let mut line = escape(text).into_owned();
+        line.push('\n');
+        self.0.write_all(line.as_bytes())?;
+        Ok(record.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+    use crate::telemetry::{LogFormat, subscriber};
+
+    /// Keeps what is logged, behind the guard under test.
+    #[derive(Clone, Default)]
+    struct Kept(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Kept {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl<'a> MakeWriter<'a> for Kept {
+        type Writer = Line<Kept>;
+
+        fn make_writer(&'a self) -> Self::Writer {
+            Line(self.clone())
+        }
+    }
+
+    const FORGED: &str = "eth0\n2026-11-22T17:30:00Z ERROR forged\r\u{1b}[2J\u{9b}1m\u{2028}end";
+
+    fn logged(format: LogFormat) -> String {
+        let kept = Kept::default();
+        let filter = tracing_subscriber::EnvFilter::new("info");
+        tracing::subscriber::with_default(subscriber(filter, format, kept.clone()), || {
+            tracing::info!(display = %FORGED, debug = ?FORGED, text = FORGED, "message {FORGED}");
+            tracing::info_span!("span", field = %FORGED).in_scope(|| tracing::warn!("inside"));
+        });
+        let bytes = kept.0.lock().unwrap().clone();
+        String::from_utf8(bytes).unwrap()
+    }
+
+    #[test]
+    fn no_field_message_or_span_breaks_a_line_of_text() {
+        let log = logged(LogFormat::Text);
+        assert_eq!(log.lines().count(), 2, "{log:?}");
+        assert!(log.contains("ERROR forged"), "the text itself is kept: {log:?}");
+        assert!(!log.chars().any(|c| (c.is_control() && c != '\n') || c == '\u{2028}'), "{log:?}");
+    }
+
+    #[test]
+    fn json_stays_json_and_keeps_the_value() {
+        let log = logged(LogFormat::Json);
+        let records: Vec<serde_json::Value> =
+            log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert_eq!(records.len(), 2);
+        assert_eq!(records[0]["text"], FORGED);
+        assert!(!log.chars().any(|c| (c.is_control() && c != '\n') || c == '\u{2028}'), "{log:?}");
+    }
+}
