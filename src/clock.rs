@@ -100,6 +100,11 @@ impl WallTime {
         (part("%Y"), part("%m"), part("%d"))
     }
 
+    /// To the second in UTC without punctuation, for names: `20261122t173000`.
+    pub fn compact(self) -> String {
+        self.to_chrono().format("%Y%m%dt%H%M%S").to_string()
+    }
+
     fn to_chrono(self) -> DateTime<Utc> {
         DateTime::from_timestamp_nanos(self.0)
     }

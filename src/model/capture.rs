@@ -42,11 +42,10 @@ impl State {
             Self::Pending | Self::Capturing | Self::Sealed | Self::Uploading => false,
         }
     }
-}
 
-impl fmt::Display for State {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
+    /// One word, as in the API.
+    pub const fn word(self) -> &'static str {
+        match self {
             Self::Pending => "pending",
             Self::Capturing => "capturing",
             Self::Sealed => "sealed",
@@ -54,7 +53,13 @@ impl fmt::Display for State {
             Self::Done => "done",
             Self::Partial => "partial",
             Self::Failed => "failed",
-        })
+        }
+    }
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.word())
     }
 }
 

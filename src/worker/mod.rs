@@ -1,4 +1,13 @@
 //! The run loop: one owner of the state.
+//!
+//! Every source of news becomes one [`Input`](crate::session::Input); the loop applies a batch of
+//! them to the session machine, makes the changes durable in one transaction, then answers the
+//! senders and carries out the other effects. So there is one place to persist and one to act, and
+//! nothing is acknowledged that the journal does not have. Packets and upload bytes never pass
+//! through it.
+//!
+//! Invariant: a batch's changes are committed before anything else of the batch happens. A commit
+//! that fails ends the worker: what the disk holds is then unknown, and only a restart finds out.
 
 mod handle;
 

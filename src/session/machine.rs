@@ -1,0 +1,481 @@
+//! The one owner of the state.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use crate::backoff::Backoff;
+use crate::clock::{BootTime, Now};
+use crate::model::{
+    Capture, CaptureId, Change, Decision, Delivery, Event, GroupKey, Health, Notice, NoticeId,
+    Outcome, Proposal, Receipt, Rejected, Report, SealedFile, Segment, SegmentState, State,
+    StopReason, Suppression, Totals, Verdict,
+};
+use crate::random::Sequence;
+
+use super::admission::{Admission, Gate};
+use super::attempts::Attempts;
+use super::health::Board;
+use super::{Ceilings, Effect, Failure, Input, closing};
+
+/// Uploads at one time: enough to use a slow line, few enough to leave the host its own.
+const UPLOADS_AT_ONCE: usize = 2;
+
+/// Notices at one time.
+const NOTICES_AT_ONCE: usize = 4;
+
+/// Removals of local copies at one time.
+const REMOVALS_AT_ONCE: usize = 4;
+
+/// After so many refusals in a row that are not transient, work is given up: about five minutes,
+/// long enough for somebody to repair a credential.
+const REFUSALS_UNTIL_GIVEN_UP: u32 = 12;
+
+/// A notice that could not be delivered for so long is dead.
+const NOTICE_BUDGET: Duration = Duration::from_secs(24 * 3600);
+
+/// One segment: its capture and its index.
+pub(super) type SegmentKey = (CaptureId, u32);
+
+/// All state of the worker. See the module's page for how it is driven.
+#[derive(Debug)]
+pub struct Machine {
+    pub(super) gate: Gate,
+    /// Captures on which work is left; a capture leaves when its end is recorded and its segments
+    /// are retired or stranded. Bounded by the ceilings and by what the spool holds.
+    pub(super) captures: BTreeMap<CaptureId, Capture>,
+    /// Captures that differ from what the journal has; written at the next [`settle`](Self::settle).
+    dirty: BTreeSet<CaptureId>,
+    pub(super) uploads: Attempts<SegmentKey>,
+    pub(super) removals: Attempts<SegmentKey>,
+    pub(super) notices: BTreeMap<NoticeId, Notice>,
+    pub(super) sends: Attempts<NoticeId>,
+    storages: Board,
+    notifiers: Board,
+    random: Sequence,
+    stopping: bool,
+}
+
+impl Machine {
+    /// An empty machine; `seed` feeds identifiers and jitter.
+    pub fn new(ceilings: Ceilings, seed: u64) -> Self {
+        Self {
+            gate: Gate::new(ceilings),
+            captures: BTreeMap::new(),
+            dirty: BTreeSet::new(),
+            uploads: Attempts::new(UPLOADS_AT_ONCE),
+            removals: Attempts::new(REMOVALS_AT_ONCE),
+            notices: BTreeMap::new(),
+            sends: Attempts::new(NOTICES_AT_ONCE),
+            storages: Board::default(),
+            notifiers: Board::default(),
+            random: Sequence::new(seed),
+            stopping: false,
+        }
+    }
+
+    /// Takes one piece of news; what has to happen is appended to `effects`.
+    pub fn apply(&mut self, input: Input, now: Now, effects: &mut Vec<Effect>) {
+        match input {
+            Input::Event { event, verdicts } => self.event(&event, verdicts, now, effects),
+            Input::Rejected(rejected) => reject(rejected, effects),
+            Input::Engine(report) => self.engine(report, now),
+            Input::Leftovers { capture, files } => self.leftovers(&capture, files, now),
+            Input::Uploaded { capture, index, result } => {
+                self.uploaded((capture, index), result, now);
+            }
+            Input::Removed { capture, index, result } => {
+                self.removed((capture, index), &result, now);
+            }
+            Input::Notified { notice, result } => self.notified(&notice, result, now, effects),
+            Input::Stop { capture, reason } => {
+                if self.is_running(&capture) {
+                    effects.push(Effect::StopCapture { capture, reason });
+                }
+            }
+            Input::Shutdown => self.stopping = true,
+        }
+    }
+
+    /// Once after each batch of inputs: ends what has reached its end, persists what has changed,
+    /// starts what is due.
+    pub fn settle(&mut self, now: Now, effects: &mut Vec<Effect>) {
+        self.reach_ends(now, effects);
+        let captures = &self.captures;
+        for key in self.gate.sweep(|id| is_running(captures, id), now) {
+            effects.push(Effect::Persist(Change::GroupClosed(key)));
+        }
+        // Nothing leaves the machine any more once it is stopping: a restart goes on with it.
+        if !self.stopping {
+            self.start_uploads(now, effects);
+        }
+        self.persist_dirty(effects);
+        if !self.stopping {
+            self.start_removals(now, effects);
+            self.start_sends(now, effects);
+        }
+    }
+
+    /// When [`settle`](Self::settle) has something to do without any input.
+    pub fn next_deadline(&self) -> Option<BootTime> {
+        let work = [self.uploads.next_due(), self.removals.next_due(), self.sends.next_due()];
+        work.into_iter().flatten().chain(self.gate.next_sweep()).min()
+    }
+
+    /// Captures on which work is left.
+    pub fn open_captures(&self) -> impl Iterator<Item = &Capture> {
+        self.captures.values()
+    }
+
+    /// Storages and notifiers that have been tried: how they are doing.
+    pub fn health(&self) -> (Vec<Health>, Vec<Health>) {
+        (self.storages.all().cloned().collect(), self.notifiers.all().cloned().collect())
+    }
+
+    /// Segments not yet verified in their storage.
+    pub fn segments_waiting(&self) -> usize {
+        self.uploads.len()
+    }
+
+    /// Notices not yet delivered.
+    pub fn notices_waiting(&self) -> usize {
+        self.sends.len()
+    }
+
+    fn event(
+        &mut self,
+        event: &Event,
+        verdicts: Vec<Verdict>,
+        now: Now,
+        effects: &mut Vec<Effect>,
+    ) {
+        let outcome = |rule: Option<&str>, decision| {
+            Effect::Persist(Change::Outcome(Outcome::new(event, rule, decision)))
+        };
+        if verdicts.is_empty() {
+            effects.push(outcome(None, Decision::NoMatch));
+        }
+        for verdict in verdicts {
+            let rule = verdict.rule().to_owned();
+            let decision = match verdict {
+                Verdict::Capture(proposal) => self.propose(*proposal, now, effects),
+                Verdict::Resolved { group, .. } => self.resolved(&group),
+                Verdict::Refused { reason, .. } => Decision::Refused(reason),
+            };
+            effects.push(outcome(Some(&rule), decision));
+        }
+    }
+
+    fn propose(&mut self, proposal: Proposal, now: Now, effects: &mut Vec<Effect>) -> Decision {
+        if self.stopping {
+            return Decision::Suppressed(Suppression::Stopping);
+        }
+        let running = self.captures.values().filter(|capture| takes_packets(capture)).count();
+        let captures = &self.captures;
+        match self.gate.judge(&proposal, |id| is_running(captures, id), running, now) {
+            Admission::Belongs(id) => {
+                self.change(&id, |capture| capture.coalesced += 1);
+                Decision::Coalesced(id)
+            }
+            Admission::Suppressed(why) => Decision::Suppressed(why),
+            Admission::Admitted => Decision::Capture(self.begin(proposal, now, effects)),
+        }
+    }
+
+    fn begin(&mut self, proposal: Proposal, now: Now, effects: &mut Vec<Effect>) -> CaptureId {
+        let id = CaptureId::mint(now.wall, [self.random.next(), self.random.next()]);
+        let group = self.gate.open(&proposal, &id, now);
+        let tail = &id.as_str()[id.as_str().len() - 6..];
+        let plan = proposal.plan;
+        let capture = Capture {
+            id: id.clone(),
+            name: format!("{}-{}-{tail}", plan.rule, now.wall.compact()),
+            plan,
+            state: State::Pending,
+            created_at: now.wall,
+            held_from: None,
+            stopped_at: None,
+            stop_reason: None,
+            error: None,
+            totals: Totals::default(),
+            interfaces: Vec::new(),
+            segments: Vec::new(),
+            coalesced: 0,
+        };
+        effects.push(Effect::Persist(Change::Capture(Box::new(capture.clone()))));
+        effects.push(Effect::Persist(Change::Group(group)));
+        effects.push(Effect::Begin(Box::new(capture.clone())));
+        self.captures.insert(id.clone(), capture);
+        id
+    }
+
+    fn resolved(&mut self, group: &GroupKey) -> Decision {
+        match self.gate.capture_of(group).cloned() {
+            Some(id) if self.is_running(&id) => {
+                self.change(&id, |capture| capture.coalesced += 1);
+                Decision::Coalesced(id)
+            }
+            Some(_) | None => Decision::Suppressed(Suppression::Resolved),
+        }
+    }
+
+    fn engine(&mut self, report: Report, now: Now) {
+        match report {
+            Report::Started { capture, held_from } => self.change(&capture, |capture| {
+                capture.state = State::Capturing;
+                capture.held_from = Some(held_from);
+            }),
+            // Seen live, and persisted with the next thing worth a transaction.
+            Report::Progress { capture, totals } => {
+                if let Some(capture) = self.captures.get_mut(&capture) {
+                    capture.totals = totals;
+                }
+            }
+            Report::Sealed { capture, file } => self.sealed(&capture, file, now),
+            Report::Ended { capture, reason, error, totals, interfaces } => {
+                self.change(&capture, |capture| {
+                    capture.state = State::Sealed;
+                    capture.stopped_at = Some(now.wall);
+                    capture.stop_reason = Some(reason);
+                    capture.error = error;
+                    capture.totals = totals;
+                    capture.interfaces = interfaces;
+                });
+            }
+        }
+    }
+
+    fn sealed(&mut self, id: &CaptureId, file: SealedFile, now: Now) {
+        let index = file.index;
+        self.change(id, |capture| {
+            let (year, month, day) = capture.plan.trigger_at.date();
+            let (incident, host) = (&capture.plan.incident, &capture.plan.host);
+            let name = &capture.name;
+            let object = format!("{year}/{month}/{day}/{incident}/{host}/{name}-{index}.pcapng");
+            let state = SegmentState::Sealed;
+            let capture_id = capture.id.clone();
+            capture.segments.push(Segment {
+                capture: capture_id,
+                file,
+                state,
+                object,
+                receipt: None,
+            });
+        });
+        if self.captures.contains_key(id) {
+            self.uploads.add((id.clone(), index), now.boot);
+        }
+    }
+
+    fn leftovers(&mut self, id: &CaptureId, files: Vec<SealedFile>, now: Now) {
+        for file in files {
+            self.sealed(id, file, now);
+        }
+        self.change(id, |capture| {
+            let files = || capture.segments.iter().map(|segment| &segment.file);
+            let (packets, bytes) = files()
+                .fold((0, 0), |(packets, bytes), f| (packets + f.packets, bytes + f.size_bytes));
+            capture.totals.packets = packets;
+            capture.totals.bytes = bytes;
+            capture.stopped_at = files().filter_map(|file| file.last_packet).max();
+            capture.state = State::Sealed;
+            capture.stop_reason = Some(StopReason::Interrupted);
+            capture.error = Some(if capture.segments.is_empty() {
+                "the worker died before any packet had reached the disk".to_owned()
+            } else {
+                "the worker died while it was capturing; the file ends where it had been synced"
+                    .to_owned()
+            });
+        });
+    }
+
+    fn uploaded(&mut self, key: SegmentKey, result: Result<Receipt, Failure>, now: Now) {
+        let Some(capture) = self.captures.get(&key.0) else {
+            self.uploads.finish(&key);
+            return;
+        };
+        let storage = capture.plan.storage.clone();
+        self.storages.note(&storage, result.as_ref().map(|_| ()), now.wall);
+        match result {
+            Ok(receipt) => {
+                self.uploads.finish(&key);
+                self.change_segment(&key, |segment| {
+                    segment.state = SegmentState::Stored;
+                    segment.receipt = Some(receipt);
+                });
+                self.removals.add(key, now.boot);
+            }
+            Err(failure) => {
+                let random = self.random.next();
+                let failures = self.uploads.retry(&key, Backoff::REMOTE, now.boot, random);
+                if !failure.transient && failures >= REFUSALS_UNTIL_GIVEN_UP {
+                    self.uploads.finish(&key);
+                    self.change_segment(&key, |segment| segment.state = SegmentState::Stranded);
+                    self.change(&key.0, |capture| {
+                        capture.error =
+                            Some(format!("storage '{storage}' refuses it: {}", failure.message));
+                    });
+                }
+            }
+        }
+    }
+
+    fn removed(&mut self, key: SegmentKey, result: &Result<(), Failure>, now: Now) {
+        match result {
+            Ok(()) => {
+                self.removals.finish(&key);
+                self.change_segment(&key, |segment| segment.state = SegmentState::Retired);
+            }
+            Err(_) => {
+                let random = self.random.next();
+                self.removals.retry(&key, Backoff::REMOTE, now.boot, random);
+            }
+        }
+    }
+
+    fn notified(
+        &mut self,
+        id: &NoticeId,
+        result: Result<(), Failure>,
+        now: Now,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Some(notice) = self.notices.get_mut(id) else {
+            self.sends.finish(id);
+            return;
+        };
+        self.notifiers.note(&notice.notifier, result.as_ref().map(|_| ()), now.wall);
+        let delivery = match result {
+            Ok(()) => Delivery::Delivered,
+            Err(failure) => {
+                let random = self.random.next();
+                let failures = self.sends.retry(id, Backoff::REMOTE, now.boot, random);
+                let refused = !failure.transient && failures >= REFUSALS_UNTIL_GIVEN_UP;
+                if !refused && now.wall.since(notice.created_at) < NOTICE_BUDGET {
+                    return;
+                }
+                Delivery::Dead
+            }
+        };
+        notice.delivery = delivery;
+        effects.push(Effect::Persist(Change::Notice(Box::new(notice.clone()))));
+        self.notices.remove(id);
+        self.sends.finish(id);
+    }
+
+    /// Captures whose last piece of work is done get their end, and their notices with it.
+    fn reach_ends(&mut self, now: Now, effects: &mut Vec<Effect>) {
+        for id in self.dirty.clone() {
+            let Some(capture) = self.captures.get_mut(&id) else { continue };
+            if capture.state.is_end() {
+                continue;
+            }
+            let Some(end) = closing::end_of(capture) else { continue };
+            capture.state = end;
+            let body = closing::body_of(capture);
+            for notifier in capture.plan.notify.clone() {
+                let random = [self.random.next(), self.random.next()];
+                let notice = Notice {
+                    id: NoticeId::mint(now.wall, random),
+                    notifier,
+                    kind: closing::kind_of(end),
+                    created_at: now.wall,
+                    delivery: Delivery::Waiting,
+                    body: body.clone(),
+                };
+                effects.push(Effect::Persist(Change::Notice(Box::new(notice.clone()))));
+                self.sends.add(notice.id.clone(), now.boot);
+                self.notices.insert(notice.id.clone(), notice);
+            }
+        }
+    }
+
+    fn start_uploads(&mut self, now: Now, effects: &mut Vec<Effect>) {
+        for key in self.uploads.take_due(now.boot) {
+            let Some(capture) = self.captures.get(&key.0) else { continue };
+            let Some(segment) = capture.segments.iter().find(|s| s.file.index == key.1) else {
+                continue;
+            };
+            effects.push(Effect::Upload {
+                storage: capture.plan.storage.clone(),
+                segment: Box::new(segment.clone()),
+            });
+            if capture.state == State::Sealed {
+                self.change(&key.0, |capture| capture.state = State::Uploading);
+            }
+        }
+    }
+
+    fn start_removals(&mut self, now: Now, effects: &mut Vec<Effect>) {
+        for key in self.removals.take_due(now.boot) {
+            let segments = self.captures.get(&key.0).map(|capture| &capture.segments);
+            if let Some(segment) = segments.and_then(|s| s.iter().find(|s| s.file.index == key.1)) {
+                let path = segment.file.path.clone();
+                effects.push(Effect::Remove { capture: key.0, index: key.1, path });
+            }
+        }
+    }
+
+    fn start_sends(&mut self, now: Now, effects: &mut Vec<Effect>) {
+        for id in self.sends.take_due(now.boot) {
+            if let Some(notice) = self.notices.get(&id) {
+                effects.push(Effect::Send(Box::new(notice.clone())));
+            }
+        }
+    }
+
+    /// Writes what has changed, and lets go of captures on which nothing is left to do.
+    fn persist_dirty(&mut self, effects: &mut Vec<Effect>) {
+        for id in std::mem::take(&mut self.dirty) {
+            let Some(capture) = self.captures.get(&id) else { continue };
+            effects.push(Effect::Persist(Change::Capture(Box::new(capture.clone()))));
+            let is_left = |segment: &Segment| match segment.state {
+                SegmentState::Sealed | SegmentState::Stored => true,
+                SegmentState::Retired | SegmentState::Stranded => false,
+            };
+            if capture.state.is_end() && !capture.segments.iter().any(is_left) {
+                self.captures.remove(&id);
+            }
+        }
+    }
+
+    pub(super) fn change(&mut self, id: &CaptureId, change: impl FnOnce(&mut Capture)) {
+        if let Some(capture) = self.captures.get_mut(id) {
+            change(capture);
+            self.dirty.insert(id.clone());
+        }
+    }
+
+    fn change_segment(&mut self, key: &SegmentKey, change: impl FnOnce(&mut Segment)) {
+        self.change(&key.0, |capture| {
+            if let Some(segment) = capture.segments.iter_mut().find(|s| s.file.index == key.1) {
+                change(segment);
+            }
+        });
+    }
+
+    fn is_running(&self, id: &CaptureId) -> bool {
+        is_running(&self.captures, id)
+    }
+}
+
+fn is_running(captures: &BTreeMap<CaptureId, Capture>, id: &CaptureId) -> bool {
+    captures.get(id).is_some_and(takes_packets)
+}
+
+fn takes_packets(capture: &Capture) -> bool {
+    matches!(capture.state, State::Pending | State::Capturing)
+}
+
+fn reject(rejected: Rejected, effects: &mut Vec<Effect>) {
+    let outcome = Outcome {
+        event: rejected.id.clone(),
+        at: rejected.received_at,
+        source: rejected.source.clone(),
+        name: String::new(),
+        fingerprint: rejected.sha256.clone(),
+        rule: None,
+        decision: Decision::Rejected(rejected.reason.clone()),
+    };
+    effects.push(Effect::Persist(Change::Rejected(rejected)));
+    effects.push(Effect::Persist(Change::Outcome(outcome)));
+}
