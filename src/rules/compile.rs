@@ -110,7 +110,7 @@ impl<'a> Here<'_, 'a> {
     }
 
     fn reference(&mut self, what: &str, name: &Placed<String>, known: &BTreeSet<String>) -> String {
-        if !known.contains(&name.value) {
+        if self.compiler.known.complete && !known.contains(&name.value) {
             let hint = did_you_mean(&name.value, known.iter().map(String::as_str));
             self.note(name.place, format!("unknown {what} `{}`", name.value))
                 .set_hint(hint.unwrap_or_else(|| format!("the configuration names no {what}")));

@@ -98,6 +98,7 @@ pub(super) mod tests {
     pub(in crate::rules) fn known() -> Known {
         let set = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
         Known {
+            complete: true,
             sources: set(&["plant", "hook"]),
             storages: set(&["local", "archive"]),
             notifiers: set(&["bus", "team"]),

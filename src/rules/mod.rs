@@ -51,6 +51,9 @@ pub struct Defaults {
 /// What a rule may refer to, and what it may not pass.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Known {
+    /// Whether the names below are all there are. Where the configuration has mistakes they may
+    /// not be, and references to them are not checked: only their mistakes are worth telling.
+    pub complete: bool,
     pub sources: BTreeSet<String>,
     pub storages: BTreeSet<String>,
     pub notifiers: BTreeSet<String>,
