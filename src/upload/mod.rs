@@ -106,11 +106,11 @@ impl Storages {
         Ok(Self { by_name: Arc::new(by_name) })
     }
 
-    /// `directory`, `azure` or `s3`; `None` for a name that is not configured.
-    pub fn kind(&self, name: &str) -> Option<&'static str> {
-        self.by_name.get(name).map(|storage| match storage {
-            Storage::Directory(_) => "directory",
-            Storage::Remote(remote) => remote.kind,
+    /// The name of every storage, and its kind: `directory`, `azure` or `s3`.
+    pub fn kinds(&self) -> impl Iterator<Item = (&str, &'static str)> {
+        self.by_name.iter().map(|(name, storage)| match storage {
+            Storage::Directory(_) => (name.as_str(), "directory"),
+            Storage::Remote(remote) => (name.as_str(), remote.kind),
         })
     }
 
