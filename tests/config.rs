@@ -402,6 +402,11 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     ),
     ("state: state", "stat: state", "config.yaml:3:1: unknown key `stat`; did you mean `state`?"),
     (
+        "level: warn",
+        "level: hindsight=loud",
+        "config.yaml:4:15: 'hindsight=loud' is no log level; write error, warn, info, debug or trace, or one for each part, as in info,hindsight::upload=debug",
+    ),
+    (
         "format: json }",
         "format: jsn }",
         "config.yaml:4:29: unknown value `jsn`; did you mean `json`?",

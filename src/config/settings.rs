@@ -131,12 +131,13 @@ impl Reader<'_> {
         }
     }
 
-    fn log(&self) -> telemetry::Settings {
+    fn log(&mut self) -> telemetry::Settings {
         let (given, default) = (&self.given.log, &self.default.log);
-        telemetry::Settings {
-            level: or_default(given.level.as_ref(), default.level.as_ref()).value,
-            format: given.format.or(default.format).unwrap_or_default(),
-        }
+        let level = or_default(given.level.as_ref(), default.level.as_ref());
+        let format = given.format.or(default.format).unwrap_or_default();
+        let settings = telemetry::Settings { level: level.value, format };
+        self.notes.refuse(level.place, settings.check().map_err(|error| error.to_string()));
+        settings
     }
 
     fn recorders(&mut self) -> Vec<capture::RecorderSettings> {
