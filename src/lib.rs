@@ -7,6 +7,7 @@
 
 // Leaves: they know nothing of this project.
 pub mod backoff;
+pub mod broker;
 pub mod clock;
 pub mod durable;
 pub mod filter;

@@ -1,1 +1,142 @@
 //! The command line: one file for each command.
+//!
+//! Commands other than `run` and `check` talk to a running worker over its control socket and hold
+//! no logic of their own.
+
+mod capture;
+mod client;
+mod event;
+mod exit;
+mod output;
+mod recorder;
+mod status;
+
+use std::io;
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+pub use client::Error as ClientError;
+pub use exit::Exit;
+
+/// Captures the packets before and after an alert.
+///
+/// Hindsight keeps the last seconds of traffic in memory. When an alert or a metric event matches a
+/// rule, it writes the packets from before the event and after it to pcapng files, uploads them,
+/// verifies the upload and says where they are.
+#[derive(Debug, Parser)]
+#[command(name = "hindsight", version, after_help = exit::HELP, max_term_width = 100)]
+#[command(disable_help_subcommand = true)]
+pub struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Show how the worker and everything it talks to are doing.
+    Status(client::Reach),
+    /// Send events by hand.
+    #[command(subcommand)]
+    Event(event::Command),
+    /// List, show and stop captures.
+    #[command(subcommand)]
+    Capture(capture::Command),
+    /// Show the recorders: what is held in memory, and how far back it reaches.
+    #[command(subcommand)]
+    Recorder(recorder::Command),
+}
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error(transparent)]
+    Client(#[from] client::Error),
+    #[error("cannot start the async runtime")]
+    Runtime(#[source] io::Error),
+    #[error("cannot read {path}")]
+    Input { path: PathBuf, source: io::Error },
+    #[error("{path} holds more than {limit} bytes, which no event has; send it in smaller parts")]
+    InputTooLarge { path: PathBuf, limit: usize },
+    #[error("cannot write to standard output")]
+    Output(#[source] io::Error),
+    #[error("cannot write the answer as JSON")]
+    Json(#[source] serde_json::Error),
+}
+
+impl Error {
+    /// The exit code that says so.
+    pub const fn exit(&self) -> Exit {
+        match self {
+            Self::Client(error) => error.exit(),
+            Self::Runtime(_)
+            | Self::Input { .. }
+            | Self::InputTooLarge { .. }
+            | Self::Output(_)
+            | Self::Json(_) => Exit::Failed,
+        }
+    }
+
+    /// Tells the user, on standard error.
+    pub fn report(&self) {
+        output::complain(self);
+    }
+}
+
+/// Reads the arguments; where they are wrong, says so and exits with 2.
+pub fn parse() -> Arguments {
+    Arguments::parse()
+}
+
+impl Arguments {
+    /// Does what was asked.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub fn run(self) -> Result<(), Error> {
+        match self.command {
+            Command::Status(reach) => ask(status::run(&reach)),
+            Command::Event(command) => ask(event::run(command)),
+            Command::Capture(command) => ask(capture::run(command)),
+            Command::Recorder(command) => ask(recorder::run(command)),
+        }
+    }
+}
+
+/// Runs a short conversation on this thread.
+fn ask(conversation: impl Future<Output = Result<(), Error>>) -> Result<(), Error> {
+    install_tls();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.map_err(Error::Runtime)?.block_on(conversation)
+}
+
+/// Makes ring the process's TLS provider. Every client of the process is built without one.
+fn install_tls() {
+    if rustls::crypto::ring::default_provider().install_default().is_err() {
+        tracing::debug!("the process has a TLS provider already");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_and_option_is_documented() {
+        fn walk(command: &clap::Command) {
+            assert!(command.get_about().is_some(), "{} has no help", command.get_name());
+            for argument in command.get_arguments() {
+                assert!(argument.get_help().is_some(), "{} has no help", argument.get_id());
+            }
+            command.get_subcommands().for_each(walk);
+        }
+        walk(&Arguments::command());
+    }
+}

@@ -1,7 +1,30 @@
 //! HTTP: the control API on a Unix socket, webhooks on TCP.
+//!
+//! Turns requests into calls of [`Handle`] and webhook receivers, and their answers into JSON; it
+//! decides nothing itself. The control API is never served on TCP: whoever may open the socket file
+//! may control the worker, and nobody else. Every connection, request and body is bounded.
 
+mod api;
+mod hooks;
+mod limits;
+mod problem;
+mod serve;
+mod socket;
+
+use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+
+use futures_util::future::join_all;
+use tokio::net::{TcpListener, UnixListener};
+use tokio_util::sync::CancellationToken;
+
+use crate::source::webhook::Receiver;
+use crate::worker::Handle;
+
+pub use api::{Captures, Outcomes, Recorders};
+pub use problem::Problem;
+use serve::BOUNDS;
 
 /// Where the worker listens.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -10,4 +33,83 @@ pub struct Settings {
     pub socket: PathBuf,
     /// TCP addresses for webhook sources and `/healthz`.
     pub listen: Vec<SocketAddr>,
+}
+
+/// Why the worker cannot listen.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error(
+        "another worker runs: it answers on {path}; stop it first, or give this one its own \
+         control.socket and state"
+    )]
+    AnotherWorker { path: PathBuf },
+    #[error(
+        "{path} is in the way of the control socket and is no socket; move it, or set \
+         control.socket to another path"
+    )]
+    NotASocket { path: PathBuf },
+    #[error(
+        "{path} is too long for a Unix socket; set control.socket to a path of at most {limit} bytes"
+    )]
+    SocketPath { path: PathBuf, limit: usize },
+    #[error("cannot make the control socket {path}; see control.socket")]
+    Socket { path: PathBuf, source: io::Error },
+    #[error("cannot listen on {address}; see control.listen")]
+    Listen { address: SocketAddr, source: io::Error },
+    #[error("two webhook sources answer on {path}; give each its own path")]
+    PathTwice { path: String },
+    #[error("a webhook source cannot answer on {path}; the worker itself does")]
+    PathReserved { path: String },
+}
+
+/// The listeners, bound and not yet served.
+#[derive(Debug)]
+pub struct Server {
+    unix: UnixListener,
+    socket: socket::Socket,
+    tcp: Vec<TcpListener>,
+    api: axum::Router,
+    hooks: axum::Router,
+}
+
+impl Server {
+    /// Binds the Unix socket (mode 0660) and every TCP address. Clients may connect from then on;
+    /// they are answered once [`serve`](Self::serve) runs.
+    ///
+    /// # Errors
+    /// Another worker runs, or an address or path cannot be had. Nothing stays bound.
+    pub async fn bind(
+        settings: &Settings,
+        handle: Handle,
+        webhooks: Vec<Receiver>,
+    ) -> Result<Self, Error> {
+        let hooks = limits::bounded(hooks::routes(handle.clone(), webhooks)?);
+        let api = limits::bounded(api::routes(handle));
+        let mut tcp = Vec::new();
+        for &address in &settings.listen {
+            let bound = TcpListener::bind(address).await;
+            tcp.push(bound.map_err(|source| Error::Listen { address, source })?);
+        }
+        let (unix, socket) = socket::Socket::bind(&settings.socket)?;
+        Ok(Self { unix, socket, tcp, api, hooks })
+    }
+
+    /// The TCP addresses that were bound: where a port was 0, the one that the kernel chose.
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        self.tcp.iter().filter_map(|listener| listener.local_addr().ok()).collect()
+    }
+
+    /// Serves until `stop`; then takes no more connections, lets the requests under way end for a
+    /// few seconds, and removes the socket file.
+    pub async fn serve(self, stop: CancellationToken) {
+        let api = serve::serve(self.unix, self.api, BOUNDS, stop.clone());
+        let hooks = self
+            .tcp
+            .into_iter()
+            .map(|tcp| serve::serve(tcp, self.hooks.clone(), BOUNDS, stop.clone()));
+        futures_util::future::join(api, join_all(hooks)).await;
+        if let Err(error) = self.socket.remove() {
+            tracing::warn!(%error, "the control socket file stays behind");
+        }
+    }
 }

@@ -1,8 +1,52 @@
 //! Events from an MQTT broker: QoS 1, persistent session, acknowledged after the commit.
+//!
+//! A message is acknowledged, in the order of arrival, once the worker has answered its delivery. What
+//! was not acknowledged when a connection ends comes again on the next one, because the broker keeps
+//! the session.
+//!
+//! Each connection has a client of its own, and its acknowledgements live and die with it: an answer
+//! that comes late can never acknowledge a message of a later connection, whose packet ids the broker
+//! has used anew.
+//!
+//! Back pressure. At most [`room`] holds of what was received waits for the worker; while there is no
+//! room the socket is not read, so the broker (and TCP) holds the rest. Acknowledgements are
+//! handed to the client without waiting, so the task that polls it never waits for itself. Without
+//! reading there are no pings either: when no room comes for [`STALL_LIMIT`], before the broker would
+//! give us up, the connection is closed, and opened again once the worker has answered what it has.
+//!
+//! Invariant: no PUBACK before the worker's answer. Knows nothing of rules or captures.
+
+mod acks;
+mod connection;
+mod health;
+mod room;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::backoff::Backoff;
+use crate::broker::{self, Account};
+use crate::clock;
+use crate::model::Health;
+use crate::random;
+
+use super::Delivery;
 use super::format::Format;
+use acks::Acks;
+use connection::Connection;
+use health::Reporter;
+use room::Room;
+
+/// How long received messages may wait for room before the connection is closed: no longer than the
+/// broker waits for a ping (one and a half of the keep alive).
+const STALL_LIMIT: Duration = broker::KEEP_ALIVE;
+
+/// A connection that lasted this long had nothing to do with the failures before it.
+const STEADY_AFTER: Duration = Duration::from_secs(10);
 
 /// Settings of one MQTT source.
 #[derive(Clone, Debug, PartialEq)]
@@ -25,4 +69,173 @@ pub struct Topic {
     /// An MQTT topic filter, as in `alerts/#`.
     pub filter: String,
     pub format: Format,
+}
+
+/// Settings that no broker can be asked for.
+#[derive(Debug, thiserror::Error)]
+pub enum Invalid {
+    #[error(transparent)]
+    Address(broker::Error),
+    #[error("'{0}' is not an MQTT topic filter; write one as in alerts/# or metrics/+/net")]
+    Filter(String),
+    #[error("an MQTT source needs at least one topic")]
+    NoTopics,
+}
+
+impl Settings {
+    /// Finds what [`run`] could never work with, so that `check` can say it.
+    ///
+    /// # Errors
+    /// See [`Invalid`].
+    pub fn check(&self) -> Result<(), Invalid> {
+        self.account().map(drop).map_err(Invalid::Address)?;
+        if self.topics.is_empty() {
+            return Err(Invalid::NoTopics);
+        }
+        match self.topics.iter().find(|topic| !rumqttc::valid_filter(&topic.filter)) {
+            Some(wrong) => Err(Invalid::Filter(wrong.filter.chars().take(128).collect())),
+            None => Ok(()),
+        }
+    }
+
+    fn account(&self) -> Result<Account, broker::Error> {
+        Ok(Account {
+            address: self.url.parse()?,
+            client_id: self.client_id.clone(),
+            username: self.username.clone(),
+            password_file: self.password_file.clone(),
+            ca_file: self.ca_file.clone(),
+        })
+    }
+}
+
+/// Why a connection ended.
+#[derive(Debug, thiserror::Error)]
+enum Error {
+    #[error(transparent)]
+    Broker(#[from] broker::Error),
+    #[error("the broker refuses the subscription to '{filter}': {reason}")]
+    Subscription { filter: String, reason: String },
+    #[error("an event could not be recorded; the broker is asked for it again")]
+    NotRecorded,
+    #[error("the worker answered nothing for {} s; the broker keeps the messages", STALL_LIMIT.as_secs())]
+    Stalled,
+    #[error("the worker takes no more events")]
+    WorkerGone,
+    #[error("the MQTT client refuses a request: {0}")]
+    Client(String),
+}
+
+/// Receives until `stop`: then what the worker has answered is acknowledged and the broker keeps the
+/// rest. Failures are retried with back-off, and told through `health`.
+pub async fn run(
+    name: String,
+    settings: Settings,
+    deliveries: mpsc::Sender<Delivery>,
+    health: watch::Sender<Health>,
+    stop: CancellationToken,
+) {
+    let mut source = Source {
+        reporter: Reporter::new(name.clone(), health),
+        room: Room::new(),
+        had_session: false,
+        unanswered: None,
+        name,
+        settings,
+        deliveries,
+        stop,
+    };
+    let stop = source.stop.clone();
+    let mut failures: u32 = 0;
+    loop {
+        let began = clock::boot_time();
+        let Err(error) = source.receive().await else {
+            return source.reporter.stopped();
+        };
+        let lasted = clock::boot_time().since(began);
+        failures = if lasted >= STEADY_AFTER { 1 } else { failures.saturating_add(1) };
+        source.reporter.failed(&error, failures);
+        let delay = Backoff::REMOTE.delay(failures, random::seed());
+        let wait = async {
+            source.settle().await;
+            tokio::time::sleep(delay).await;
+        };
+        tokio::select! {
+            () = stop.cancelled() => return source.reporter.stopped(),
+            () = wait => {}
+        }
+    }
+}
+
+/// One source over all its connections.
+struct Source {
+    name: String,
+    settings: Settings,
+    deliveries: mpsc::Sender<Delivery>,
+    reporter: Reporter,
+    room: Room,
+    /// The broker has had our session since this process began.
+    had_session: bool,
+    /// What the worker has not answered of the connection before.
+    unanswered: Option<Acks>,
+    stop: CancellationToken,
+}
+
+impl Source {
+    /// One connection, from its beginning to its end. Ok means that it was asked to stop.
+    async fn receive(&mut self) -> Result<(), Error> {
+        let stop = self.stop.clone();
+        let opened = tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            opened = Connection::open(&self.settings) => opened?,
+        };
+        let (connection, session_present) = opened;
+        let session_lost = self.had_session && !session_present;
+        if session_lost {
+            warn!(
+                source = self.name,
+                "the broker had lost our session: possible upstream loss of what came meanwhile"
+            );
+        }
+        self.had_session = true;
+        info!(source = self.name, session_present, "connected");
+        let (ended, unanswered) = connection.serve(self, session_lost).await;
+        self.unanswered = Some(unanswered);
+        ended
+    }
+
+    /// Waits until the worker holds nothing more of the connection that ended. Its messages come again
+    /// on the next one; to open that only now bounds memory, and duplicates, while the worker stalls.
+    async fn settle(&mut self) {
+        if let Some(mut unanswered) = self.unanswered.take() {
+            unanswered.settle().await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(url: &str, filters: &[&str]) -> Settings {
+        let topic =
+            |filter: &&str| Topic { filter: (*filter).to_owned(), format: Format::Alertmanager };
+        Settings {
+            url: url.into(),
+            client_id: "hindsight-edge-7-plant".into(),
+            topics: filters.iter().map(topic).collect(),
+            username: None,
+            password_file: None,
+            ca_file: None,
+        }
+    }
+
+    #[test]
+    fn settings_that_can_never_work_are_found_before_connecting() {
+        let error = |url, filters: &[&str]| settings(url, filters).check().unwrap_err().to_string();
+        assert!(settings("mqtts://broker", &["alerts/#", "$share/g/metrics/+"]).check().is_ok());
+        assert!(error("broker", &["a"]).starts_with("'broker' is not a broker's address"));
+        assert!(error("mqtt://b", &["a/#/b"]).starts_with("'a/#/b' is not an MQTT topic filter"));
+        assert_eq!(error("mqtt://b", &[]), "an MQTT source needs at least one topic");
+    }
 }

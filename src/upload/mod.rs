@@ -1,6 +1,46 @@
 //! Storages: a sealed segment goes out under one name, and comes back as a receipt once verified.
+//!
+//! [`Storages::store`] is one attempt. It knows nothing of captures, of other attempts or of what
+//! happens to the local file; when to try again is the session's decision. **Invariant: a
+//! [`Receipt`] exists only after the stored bytes were read back and have the length and the SHA-256
+//! that were sealed, and nothing that stood under the name before was replaced.** So an attempt may
+//! be repeated at any time, also when the answer to an earlier one was lost:
+//!
+//! | under the name stands | in the spool stands | the attempt |
+//! |---|---|---|
+//! | nothing | the sealed file | sends it, reads it back |
+//! | the same bytes | anything | succeeds |
+//! | other bytes | anything | [`Error::Conflict`], for good |
+//! | nothing | nothing | [`Error::LocalMissing`], for good |
+//! | nothing | something else | [`Error::LocalChanged`], for good |
+//!
+//! A file of at most 8 MiB goes out in one conditional request. A larger one goes out in parts, whose
+//! completion cannot be made conditional here: for it the question asked before is the guard, so it
+//! takes a credential that may read, and no second writer of the same name in that time.
+//!
+//! Memory: at most 8 MiB of a file at a time for each attempt. Every step has a deadline that grows
+//! with the bytes that it moves, never slower than 128 KiB/s.
 
+mod build;
+mod deadline;
+mod directory;
+mod error;
+mod fault;
+mod name;
+mod put;
+mod remote;
+mod verify;
+
+use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
+
+pub use error::{Conflict, Content, Error};
+
+use crate::clock;
+use crate::model::{Receipt, Segment};
+use directory::Directory;
+use remote::Remote;
 
 /// Settings of one named storage.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,7 +61,8 @@ pub struct AzureSettings {
     pub sas_file: Option<PathBuf>,
 }
 
-/// S3 and what speaks its language.
+/// S3 and what speaks its language. Key and secret are given together; without both, the role of
+/// the machine is asked for a credential.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct S3Settings {
     pub bucket: String,
@@ -30,4 +71,82 @@ pub struct S3Settings {
     pub endpoint: Option<String>,
     pub access_key_id: Option<String>,
     pub secret_access_key_file: Option<PathBuf>,
+}
+
+#[derive(Debug)]
+enum Storage {
+    Directory(Directory),
+    Remote(Remote),
+}
+
+/// All configured storages, by name; clones share them.
+#[derive(Clone, Debug)]
+pub struct Storages {
+    by_name: Arc<BTreeMap<String, Storage>>,
+}
+
+impl Storages {
+    /// Makes clients of the settings and reads their secrets; asks nothing of the network. The
+    /// process needs a TLS provider before (`rustls::crypto::ring`).
+    ///
+    /// # Errors
+    /// A setting has no meaning, or a secret cannot be read.
+    pub fn build(settings: &BTreeMap<String, Settings>) -> Result<Self, Error> {
+        let storage = |(name, settings): (&String, &Settings)| {
+            let storage = match settings {
+                Settings::Directory { path } => {
+                    Storage::Directory(Directory::new(name.clone(), path.clone()))
+                }
+                Settings::Azure(azure) => Storage::Remote(build::azure(name, azure)?),
+                Settings::S3(s3) => Storage::Remote(build::s3(name, s3)?),
+            };
+            Ok((name.clone(), storage))
+        };
+        let by_name = settings.iter().map(storage).collect::<Result<_, Error>>()?;
+        Ok(Self { by_name: Arc::new(by_name) })
+    }
+
+    /// `directory`, `azure` or `s3`; `None` for a name that is not configured.
+    pub fn kind(&self, name: &str) -> Option<&'static str> {
+        self.by_name.get(name).map(|storage| match storage {
+            Storage::Directory(_) => "directory",
+            Storage::Remote(remote) => remote.kind,
+        })
+    }
+
+    /// Whether the storage can be reached and its container, bucket or directory seen. Writes
+    /// nothing.
+    ///
+    /// # Errors
+    /// It cannot, and the message says why.
+    pub async fn check(&self, name: &str) -> Result<(), Error> {
+        match self.get(name)? {
+            Storage::Directory(directory) => directory.check().await,
+            Storage::Remote(remote) => remote.check().await,
+        }
+    }
+
+    /// One attempt to store a segment under its object name, verified.
+    ///
+    /// # Errors
+    /// [`Error::is_transient`] says whether another attempt is worth it; the state of the storage is
+    /// as in the table above either way.
+    pub async fn store(&self, storage: &str, segment: &Segment) -> Result<Receipt, Error> {
+        let location = match self.get(storage)? {
+            Storage::Directory(directory) => directory.store(segment).await?,
+            Storage::Remote(remote) => remote.store(segment).await?,
+        };
+        Ok(Receipt {
+            storage: storage.to_owned(),
+            object: segment.object.clone(),
+            location,
+            size_bytes: segment.file.size_bytes,
+            sha256: segment.file.sha256.clone(),
+            verified_at: clock::wall_time(),
+        })
+    }
+
+    fn get(&self, name: &str) -> Result<&Storage, Error> {
+        self.by_name.get(name).ok_or_else(|| Error::Unknown(name.to_owned()))
+    }
 }

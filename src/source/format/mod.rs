@@ -1,13 +1,221 @@
-//! Event formats: one file each, bytes to [`Event`](crate::model::Event)s.
+//! Event formats: one file each, bytes to [`Event`]s.
+//!
+//! A message is read whole or refused whole: what is wrong with it, and where, becomes the reason of
+//! a [`Rejected`]. Every part that a sender can make long has a bound, and nothing here panics on any
+//! bytes. Knows nothing of how the bytes came.
 
 pub mod alertmanager;
+mod digest;
+mod draft;
 pub mod json;
+mod word;
+
+use crate::clock::WallTime;
+use crate::model::{EventId, Rejected};
+use crate::random;
+
+use super::Content;
+
+/// The longest message that is read, in bytes. Alertmanager's largest payloads (hundreds of alerts in
+/// one group) stay far below; a longer one is recorded as rejected.
+pub const MAX_BODY_BYTES: usize = 1024 * 1024;
 
 /// How a message's bytes are read.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Format {
-    /// Alertmanager's webhook payload, version 4.
+    /// Alertmanager's webhook payload, version 4, or one of its alerts alone.
     Alertmanager,
     /// Any JSON object, with a mapping of its fields.
     Json(json::Mapping),
+}
+
+/// A name that is no format, or one that takes no mapping.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotAFormat {
+    #[error("'{0}' is not an event format; use alertmanager or json")]
+    Unknown(String),
+    #[error("the format alertmanager has its own field names; 'fields' goes with the format json")]
+    FixedFields,
+}
+
+/// Why a message is no event.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Error {
+    #[error("the message has {size} bytes; at most {MAX_BODY_BYTES} are read")]
+    TooLong { size: usize },
+    #[error("the message is not JSON: {0}")]
+    NotJson(String),
+    /// `path` is the place in the message, as in `alerts[3].labels.port`.
+    #[error("{path}: {problem}")]
+    At { path: String, problem: String },
+}
+
+impl Format {
+    /// The format with this name. `mapping` stays at its default for formats with fixed fields.
+    ///
+    /// # Errors
+    /// No format has the name, or it takes no mapping.
+    pub fn from_name(name: &str, mapping: json::Mapping) -> Result<Self, NotAFormat> {
+        match name {
+            "alertmanager" if mapping != json::Mapping::default() => Err(NotAFormat::FixedFields),
+            "alertmanager" => Ok(Self::Alertmanager),
+            "json" => Ok(Self::Json(mapping)),
+            other => Err(NotAFormat::Unknown(word::quoted(other))),
+        }
+    }
+
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Alertmanager => "alertmanager",
+            Self::Json(_) => "json",
+        }
+    }
+
+    /// Reads one message of the source named `source`.
+    pub fn decode(&self, source: &str, body: &[u8], received_at: WallTime) -> Content {
+        let drafts = match self {
+            _ if body.len() > MAX_BODY_BYTES => Err(Error::TooLong { size: body.len() }),
+            Self::Alertmanager => alertmanager::read(body),
+            Self::Json(mapping) => json::read(body, mapping),
+        };
+        match drafts {
+            Ok(drafts) => Content::Events(
+                drafts.into_iter().map(|draft| draft.into_event(source, received_at)).collect(),
+            ),
+            Err(error) => Content::Rejected(reject(source, body, received_at, error.to_string())),
+        }
+    }
+}
+
+/// The record of a message that is no event.
+pub(crate) fn reject(source: &str, body: &[u8], received_at: WallTime, reason: String) -> Rejected {
+    Rejected {
+        id: EventId::mint(received_at, [random::seed(), random::seed()]),
+        source: source.to_owned(),
+        received_at,
+        reason,
+        sha256: digest::hexadecimal(body),
+        size_bytes: u64::try_from(body.len()).unwrap_or(u64::MAX),
+        head: word::head(body),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const NOW: WallTime = WallTime::from_nanos(1_795_368_600_000_000_000);
+
+    fn formats() -> [Format; 2] {
+        [Format::Alertmanager, Format::Json(json::Mapping::default())]
+    }
+
+    fn rejected(format: &Format, body: &[u8]) -> Rejected {
+        match format.decode("hook", body, NOW) {
+            Content::Rejected(rejected) => rejected,
+            Content::Events(events) => panic!("read as {events:?}"),
+        }
+    }
+
+    #[test]
+    fn formats_go_by_the_names_that_users_write() {
+        for format in formats() {
+            let again = Format::from_name(format.name(), json::Mapping::default()).unwrap();
+            assert_eq!(again, format);
+        }
+        let error = Format::from_name("xml", json::Mapping::default()).unwrap_err().to_string();
+        assert_eq!(error, "'xml' is not an event format; use alertmanager or json");
+        let mapping = json::Mapping { name: Some("metric".into()), ..json::Mapping::default() };
+        assert_eq!(Format::from_name("alertmanager", mapping), Err(NotAFormat::FixedFields));
+    }
+
+    #[test]
+    fn a_rejected_message_is_recorded_by_digest_size_and_escaped_head() {
+        let rejected = rejected(&Format::Alertmanager, b"abc\n\x1b[31m\xff");
+        assert!(rejected.reason.starts_with("the message is not JSON: "), "{}", rejected.reason);
+        assert_eq!(rejected.size_bytes, 10);
+        assert_eq!(rejected.sha256.len(), 64);
+        assert_eq!(rejected.head, "abc\\n\\u{1b}[31m\u{fffd}");
+        assert_eq!((rejected.source.as_str(), rejected.received_at), ("hook", NOW));
+    }
+
+    #[test]
+    fn a_message_above_the_limit_is_rejected_without_reading_it() {
+        let body = vec![b' '; MAX_BODY_BYTES + 1];
+        let rejected = rejected(&Format::Alertmanager, &body);
+        assert_eq!(rejected.reason, "the message has 1048577 bytes; at most 1048576 are read");
+    }
+
+    #[test]
+    fn deep_nesting_is_refused_and_does_not_overflow_the_stack() {
+        let body = "[".repeat(500_000);
+        for format in formats() {
+            let reason = rejected(&format, body.as_bytes()).reason;
+            assert!(reason.contains("recursion limit"), "{reason}");
+        }
+    }
+
+    /// JSON that looks like alerts more often than chance would.
+    fn near_alerts() -> impl Strategy<Value = String> {
+        let scalar = prop_oneof![
+            Just("null".to_owned()),
+            Just("true".to_owned()),
+            any::<f64>().prop_map(|n| format!("{n}")),
+            any::<i64>().prop_map(|n| n.to_string()),
+            "\"[a-zA-Z0-9:.-]{0,24}\"",
+            Just("\"firing\"".to_owned()),
+            Just("\"0001-01-01T00:00:00Z\"".to_owned()),
+        ];
+        let key = prop_oneof![
+            Just("alerts"),
+            Just("labels"),
+            Just("annotations"),
+            Just("status"),
+            Just("startsAt"),
+            Just("starts_at"),
+            Just("fingerprint"),
+            Just("name"),
+            Just("value"),
+            Just("version"),
+        ];
+        scalar.prop_recursive(4, 64, 6, move |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..6)
+                    .prop_map(|items| format!("[{}]", items.join(","))),
+                prop::collection::vec((key.clone(), inner), 0..6).prop_map(|fields| {
+                    let fields: Vec<_> =
+                        fields.iter().map(|(key, value)| format!("\"{key}\":{value}")).collect();
+                    format!("{{{}}}", fields.join(","))
+                }),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_a_reader_panic(body: Vec<u8>) {
+            for format in formats() {
+                format.decode("hook", &body, NOW);
+            }
+        }
+
+        #[test]
+        fn json_that_is_nearly_an_alert_is_read_or_refused_with_a_bounded_record(
+            body in near_alerts()
+        ) {
+            for format in formats() {
+                match format.decode("hook", body.as_bytes(), NOW) {
+                    Content::Events(events) => for event in events {
+                        prop_assert!(!event.fingerprint.is_empty());
+                        prop_assert!(event.value.is_none_or(f64::is_finite));
+                    },
+                    Content::Rejected(rejected) => {
+                        prop_assert!(rejected.reason.len() < 1024, "{}", rejected.reason);
+                        prop_assert!(!rejected.reason.chars().any(char::is_control));
+                    }
+                }
+            }
+        }
+    }
 }

@@ -1,0 +1,174 @@
+//! All of one capture, in groups.
+
+use std::time::Duration;
+
+use crate::cli::output::{Rows, maybe_second, second, section};
+use crate::clock::WallTime;
+use crate::model::{Capture, Segment, SegmentState};
+use crate::units::{Bytes, Span};
+
+pub(super) fn text(capture: &Capture) -> String {
+    let parts = [
+        section(&capture.name, &what(capture)),
+        section("Window", &window(capture)),
+        section("Limits", &limits(capture)),
+        section("Packets", &packets(capture)),
+        section("Interfaces", &interfaces(capture)),
+        section("Files", &files(capture)),
+    ];
+    parts.join("\n\n")
+}
+
+fn what(capture: &Capture) -> String {
+    let plan = &capture.plan;
+    let mut rows = Rows::plain();
+    rows.row(["id", capture.id.as_str()]);
+    rows.row(["state", &capture.state.to_string()]);
+    rows.row([
+        "stopped by",
+        &capture.stop_reason.map(|reason| reason.to_string()).unwrap_or_default(),
+    ]);
+    rows.row(["error", capture.error.as_deref().unwrap_or_default()]);
+    rows.row(["rule", &plan.rule]);
+    rows.row(["event", &format!("{} ({})", plan.event_name, plan.event)]);
+    rows.row(["event at", &plan.trigger_at.to_string()]);
+    rows.row(["later events", &format!("{} of the same incident", capture.coalesced)]);
+    rows.row(["incident", plan.incident.as_str()]);
+    rows.row(["host", &plan.host]);
+    rows.row(["storage", &plan.storage]);
+    rows.row(["notify", &plan.notify.join(", ")]);
+    rows.finish()
+}
+
+fn window(capture: &Capture) -> String {
+    let plan = &capture.plan;
+    let mut rows = Rows::with_header(&["", "FROM", "UNTIL", "REACH"]);
+    rows.row([
+        "asked",
+        &second(plan.from()),
+        &second(plan.until()),
+        &format!("{} before the event, {} after", span(plan.look_back), span(plan.limits.duration)),
+    ]);
+    rows.row([
+        "held",
+        &maybe_second(capture.held_from),
+        &maybe_second(capture.stopped_at),
+        &capture.held_from.map(|from| reach(from, plan.trigger_at)).unwrap_or_default(),
+    ]);
+    rows.finish()
+}
+
+/// How far the recorder reached back when the capture began.
+fn reach(held_from: WallTime, trigger_at: WallTime) -> String {
+    let before = trigger_at.since(held_from);
+    if before.is_zero() {
+        "nothing from before the event".to_owned()
+    } else {
+        format!("{} before the event", span(before))
+    }
+}
+
+fn limits(capture: &Capture) -> String {
+    let limits = &capture.plan.limits;
+    let mut rows = Rows::plain();
+    rows.row(["duration", &span(limits.duration)]);
+    rows.row(["bytes", &Bytes(limits.bytes).rounded()]);
+    let packets = limits.packets.map_or_else(|| "no limit".to_owned(), |count| count.to_string());
+    rows.row(["packets", &packets]);
+    let bytes_per_packet = match limits.bytes_per_packet {
+        0 => "whole packets".to_owned(),
+        bytes => bytes.to_string(),
+    };
+    rows.row(["bytes per packet", &bytes_per_packet]);
+    rows.finish()
+}
+
+fn packets(capture: &Capture) -> String {
+    let totals = &capture.totals;
+    let matched = match totals.packets {
+        0 => "0 packets matched".to_owned(),
+        1 => "1 packet matched".to_owned(),
+        count => format!("{count} packets matched"),
+    };
+    let mut rows = Rows::plain();
+    rows.row(["written", &format!("{matched}, {} of files", Bytes(totals.bytes).rounded())]);
+    rows.row([
+        "lost",
+        &format!(
+            "{} dropped by the kernel, {} overrun; counted before the filter",
+            totals.dropped_by_kernel, totals.overrun
+        ),
+    ]);
+    rows.finish()
+}
+
+fn interfaces(capture: &Capture) -> String {
+    if capture.interfaces.is_empty() {
+        return format!(
+            "{} (figures come when the capture ends)",
+            capture.plan.interfaces.join(", ")
+        );
+    }
+    let mut rows =
+        Rows::with_header(&["NAME", "RECEIVED", "MATCHED", "DROPPED", "OVERRUN", "FILTER"]);
+    for interface in &capture.interfaces {
+        let filter = match interface.filter.as_str() {
+            "" => "(every packet)",
+            filter => filter,
+        };
+        rows.row([
+            &interface.interface,
+            &interface.received.to_string(),
+            &interface.written.to_string(),
+            &interface.dropped_by_kernel.to_string(),
+            &interface.overrun.to_string(),
+            filter,
+        ]);
+    }
+    rows.finish()
+}
+
+fn files(capture: &Capture) -> String {
+    if capture.segments.is_empty() {
+        return "none yet".to_owned();
+    }
+    let files: Vec<_> = capture.segments.iter().map(file).collect();
+    files.join("\n\n")
+}
+
+fn file(segment: &Segment) -> String {
+    let file = &segment.file;
+    let location = match &segment.receipt {
+        Some(receipt) => receipt.location.clone(),
+        None => format!("{} (in the spool)", file.path.display()),
+    };
+    let cut = if file.partial { ", cut short" } else { "" };
+    let mut rows = Rows::plain();
+    rows.row(["file", &location]);
+    rows.row(["sha256", &file.sha256]);
+    rows.row([
+        "holds",
+        &format!("{} packets, {}{cut}", file.packets, Bytes(file.size_bytes).rounded()),
+    ]);
+    rows.row(["first packet", &maybe_nanosecond(file.first_packet)]);
+    rows.row(["last packet", &maybe_nanosecond(file.last_packet)]);
+    rows.row(["state", state(segment.state)]);
+    rows.finish()
+}
+
+const fn state(state: SegmentState) -> &'static str {
+    match state {
+        SegmentState::Sealed => "sealed; waits for its upload",
+        SegmentState::Stored => "stored and verified",
+        SegmentState::Retired => "stored and verified; the local copy is removed",
+        SegmentState::Stranded => "refused by the storage; the local copy stays",
+    }
+}
+
+fn maybe_nanosecond(time: Option<WallTime>) -> String {
+    time.map(|time| time.to_string()).unwrap_or_default()
+}
+
+fn span(duration: Duration) -> String {
+    Span(Duration::from_millis(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))).to_string()
+}

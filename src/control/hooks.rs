@@ -1,0 +1,189 @@
+//! What TCP serves: the paths of the webhook sources, and `/healthz`.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::State;
+use axum::extract::rejection::BytesRejection;
+use axum::http::header::{
+    ALLOW, AUTHORIZATION, CONTENT_TYPE, ORIGIN, RETRY_AFTER, WWW_AUTHENTICATE,
+};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use bytes::Bytes;
+
+use super::problem::Problem;
+use super::{Error, api};
+use crate::source::webhook::{Answer, Receiver};
+use crate::worker::Handle;
+
+const HEALTH_PATH: &str = "/healthz";
+
+/// How long the run loop may take to answer before it counts as not well.
+const HEALTH_PATIENCE: Duration = Duration::from_secs(3);
+
+type Receivers = Arc<BTreeMap<String, Receiver>>;
+
+/// # Errors
+/// Two sources want one path, or one wants the worker's own.
+pub(super) fn routes(handle: Handle, webhooks: Vec<Receiver>) -> Result<Router, Error> {
+    let mut receivers = BTreeMap::new();
+    for receiver in webhooks {
+        let path = receiver.path().to_owned();
+        if path == HEALTH_PATH {
+            return Err(Error::PathReserved { path });
+        }
+        if receivers.insert(path.clone(), receiver).is_some() {
+            return Err(Error::PathTwice { path });
+        }
+    }
+    let health = Router::new()
+        .route(HEALTH_PATH, get(health))
+        .method_not_allowed_fallback(api::no_such_method);
+    // The paths come from the configuration: looked up as they are, never read as patterns.
+    let hooks = Router::new().fallback(hook).with_state(Arc::new(receivers));
+    Ok(health.with_state(handle).merge(hooks))
+}
+
+/// 200 while the run loop answers.
+async fn health(State(handle): State<Handle>) -> Result<&'static str, Problem> {
+    match tokio::time::timeout(HEALTH_PATIENCE, handle.status()).await {
+        Ok(Ok(_status)) => Ok("ok\n"),
+        Ok(Err(unavailable)) => Err(unavailable.into()),
+        Err(_elapsed) => Err(Problem::unavailable("the run loop does not answer in time")),
+    }
+}
+
+async fn hook(
+    State(receivers): State<Receivers>,
+    uri: Uri,
+    method: Method,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Response {
+    let Some(receiver) = receivers.get(uri.path()) else {
+        return api::no_such_path(uri).await.into_response();
+    };
+    if method != Method::POST {
+        let mut response = api::no_such_method(method, uri).await.into_response();
+        response.headers_mut().insert(ALLOW, HeaderValue::from_static("POST"));
+        return response;
+    }
+    // A page in a browser on this host may post to loopback; it cannot do so without saying Origin.
+    if headers.contains_key(ORIGIN) {
+        return Problem::new(StatusCode::FORBIDDEN, "webhooks do not answer to web pages")
+            .into_response();
+    }
+    let body = match body {
+        Ok(body) => body,
+        Err(rejection) => {
+            return Problem::new(rejection.status(), rejection.body_text()).into_response();
+        }
+    };
+    let authorization = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
+    respond(receiver.receive(authorization, body).await)
+}
+
+fn respond(answer: Answer) -> Response {
+    let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut response = (status, answer.body).into_response();
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    if status == StatusCode::UNAUTHORIZED {
+        headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    }
+    if let Some(seconds) = answer.retry_after_s {
+        headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+    use axum::extract::Request;
+    use hyper::service::Service as _;
+    use hyper_util::service::TowerToHyperService;
+    use tokio::sync::mpsc;
+
+    use super::*;
+    use crate::source::format::Format;
+    use crate::source::webhook::Settings;
+    use crate::source::{Content, Delivery};
+    use crate::spawn;
+
+    fn receiver(path: &str, deliveries: &mpsc::Sender<Delivery>) -> Receiver {
+        let settings =
+            Settings { path: path.to_owned(), format: Format::Alertmanager, bearer_file: None };
+        Receiver::new("hook".to_owned(), settings, deliveries.clone()).unwrap()
+    }
+
+    /// The routes of one webhook, and the deliveries that come through it.
+    fn one_webhook() -> (Router, mpsc::Receiver<Delivery>) {
+        let (deliveries, delivered) = mpsc::channel(1);
+        let (requests, _nobody) = mpsc::channel(1);
+        let hook = receiver("/hooks/{am}", &deliveries);
+        (routes(Handle::new(requests), vec![hook]).unwrap(), delivered)
+    }
+
+    async fn ask(routes: &Router, request: Request) -> Response {
+        TowerToHyperService::new(routes.clone()).call(request).await.unwrap()
+    }
+
+    fn post(path: &str) -> axum::http::request::Builder {
+        Request::builder().method("POST").uri(path)
+    }
+
+    #[tokio::test]
+    async fn a_payload_is_answered_once_the_loop_has_recorded_it() {
+        let (routes, mut delivered) = one_webhook();
+        let record = spawn::task("record", async move {
+            let delivery = delivered.recv().await.unwrap();
+            let is_rejected = matches!(delivery.content, Content::Rejected(_));
+            delivery.done.send(Vec::new()).unwrap();
+            is_rejected
+        });
+        let request = post("/hooks/%7Bam%7D").body(Body::from("{}")).unwrap();
+        assert_eq!(ask(&routes, request).await.status(), StatusCode::NOT_FOUND);
+        let request = post("/hooks/{am}").body(Body::from("no event")).unwrap();
+        let response = ask(&routes, request).await;
+        assert_eq!(response.status(), StatusCode::BAD_REQUEST);
+        assert_eq!(response.headers()[CONTENT_TYPE], "application/json");
+        assert!(record.await.unwrap(), "what is no event is recorded too");
+    }
+
+    #[tokio::test]
+    async fn only_post_is_answered_and_no_web_page() {
+        let (routes, mut delivered) = one_webhook();
+        let request = Request::builder().uri("/hooks/{am}").body(Body::empty()).unwrap();
+        let response = ask(&routes, request).await;
+        assert_eq!(response.status(), StatusCode::METHOD_NOT_ALLOWED);
+        assert_eq!(response.headers()[ALLOW], "POST");
+        let request = post("/hooks/{am}").header(ORIGIN, "https://page").body(Body::empty());
+        assert_eq!(ask(&routes, request.unwrap()).await.status(), StatusCode::FORBIDDEN);
+        assert!(delivered.try_recv().is_err(), "neither reached the loop");
+    }
+
+    #[tokio::test]
+    async fn a_loop_that_is_gone_is_not_healthy() {
+        let (routes, _delivered) = one_webhook();
+        let request = Request::builder().uri(HEALTH_PATH).body(Body::empty()).unwrap();
+        assert_eq!(ask(&routes, request).await.status(), StatusCode::SERVICE_UNAVAILABLE);
+    }
+
+    #[tokio::test]
+    async fn a_path_has_one_owner() {
+        let (deliveries, _delivered) = mpsc::channel(1);
+        let (requests, _nobody) = mpsc::channel(1);
+        let mount = |paths: [&str; 2]| {
+            let hooks = paths.map(|path| receiver(path, &deliveries)).into();
+            routes(Handle::new(requests.clone()), hooks).map(|_routes| ())
+        };
+        mount(["/a", "/b"]).unwrap();
+        assert!(matches!(mount(["/a", "/a"]), Err(Error::PathTwice { .. })));
+        assert!(matches!(mount(["/a", HEALTH_PATH]), Err(Error::PathReserved { .. })));
+    }
+}

@@ -1,0 +1,153 @@
+//! The thread that answers questions, on a connection of its own that can only read.
+//!
+//! In WAL mode readers and the writer do not wait for each other, so a long list delays no commit.
+
+use rusqlite::{Connection, OptionalExtension as _, params};
+use tokio::sync::{mpsc, oneshot};
+
+use super::saved::{HOUR, Row, Rows, nouns};
+use super::{Error, answer_to};
+use crate::clock::WallTime;
+use crate::model::{Capture, Outcome, Tally};
+use crate::spawn;
+
+/// Questions that wait for an answer.
+const WAITING_QUESTIONS: usize = 64;
+
+/// The most rows that one answer holds, whatever was asked for.
+pub const MAX_ROWS: usize = 10_000;
+
+type Question = Box<dyn FnOnce(&Connection) + Send>;
+
+enum Request {
+    Ask(Question),
+    Close { done: oneshot::Sender<()> },
+}
+
+/// Sends questions to the thread.
+#[derive(Clone, Debug)]
+pub(super) struct Reader {
+    requests: mpsc::Sender<Request>,
+}
+
+impl Reader {
+    pub(super) fn start(connection: Connection) -> std::io::Result<Self> {
+        let (requests, mut inbox) = mpsc::channel(WAITING_QUESTIONS);
+        spawn::thread("journal-read", move || {
+            while let Some(request) = inbox.blocking_recv() {
+                match request {
+                    Request::Ask(question) => question(&connection),
+                    Request::Close { done } => {
+                        drop(connection);
+                        answer_to(done, ());
+                        return;
+                    }
+                }
+            }
+        })?;
+        Ok(Self { requests })
+    }
+
+    pub(super) async fn ask<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&Connection) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let (done, answer) = oneshot::channel();
+        let question: Question = Box::new(move |connection| answer_to(done, question(connection)));
+        self.requests.send(Request::Ask(question)).await.map_err(|_gone| Error::Stopped)?;
+        answer.await.map_err(|_gone| Error::Stopped)?
+    }
+
+    /// Returns when the connection is closed.
+    pub(super) async fn close(&self) {
+        let (done, answer) = oneshot::channel();
+        if self.requests.send(Request::Close { done }).await.is_ok() {
+            // An error means that the thread has ended, which is what was asked for.
+            answer.await.unwrap_or_default();
+        }
+    }
+}
+
+/// What a restart at `now` needs.
+pub(super) fn rows_to_resume(from: &Connection, now: WallTime) -> Result<Rows, Error> {
+    let began = from
+        .prepare("SELECT created_at FROM captures WHERE created_at >= ?1 ORDER BY created_at")
+        .and_then(|mut statement| {
+            statement
+                .query_map([(now - HOUR).as_nanos()], |row| row.get(0).map(WallTime::from_nanos))?
+                .collect()
+        })
+        .map_err(reading("captures"))?;
+    // No limit: the session's ceilings bound what is open, and leaving out a row would strand it.
+    let all = |what, sql| rows(from, what, sql, usize::MAX);
+    Ok(Rows {
+        captures: all(
+            "captures",
+            "SELECT id, json FROM captures WHERE stage = 'open' ORDER BY created_at, id LIMIT ?1",
+        )?,
+        notices: all(
+            "notices",
+            "SELECT id, json FROM notices WHERE delivery = 'waiting'
+             ORDER BY created_at, id LIMIT ?1",
+        )?,
+        groups: all("groups", "SELECT key, json FROM groups ORDER BY key LIMIT ?1")?,
+        began,
+    })
+}
+
+/// The newest captures, newest first.
+pub(super) fn captures(from: &Connection, limit: usize) -> Result<Vec<Capture>, Error> {
+    let sql = "SELECT id, json FROM captures ORDER BY created_at DESC, id DESC LIMIT ?1";
+    nouns("captures", rows(from, "captures", sql, limit)?)
+}
+
+/// The capture with this id or, failing that, this name.
+pub(super) fn capture(from: &Connection, key: &str) -> Result<Option<Capture>, Error> {
+    let row = from
+        .prepare_cached(
+            "SELECT id, json FROM captures WHERE id = ?1 OR name = ?1 ORDER BY id = ?1 DESC LIMIT 1",
+        )
+        .and_then(|mut statement| {
+            statement.query_row(params![key], |row| Ok((row.get(0)?, row.get(1)?))).optional()
+        })
+        .map_err(reading("captures"))?;
+    Ok(nouns("captures", row.into_iter().collect())?.pop())
+}
+
+/// The newest outcomes, newest first.
+pub(super) fn outcomes(from: &Connection, limit: usize) -> Result<Vec<Outcome>, Error> {
+    let sql = "SELECT CAST(seq AS TEXT), json FROM outcomes ORDER BY outcomes.seq DESC LIMIT ?1";
+    nouns("outcomes", rows(from, "outcomes", sql, limit)?)
+}
+
+/// Every tally, by rule and decision.
+pub(super) fn tallies(from: &Connection) -> Result<Vec<Tally>, Error> {
+    from.prepare_cached("SELECT rule, decision, count FROM tallies ORDER BY rule, decision")
+        .and_then(|mut statement| {
+            statement
+                .query_map([], |row| {
+                    let count: i64 = row.get(2)?;
+                    Ok(Tally {
+                        rule: row.get(0)?,
+                        decision: row.get(1)?,
+                        count: u64::try_from(count).unwrap_or(0),
+                    })
+                })?
+                .collect()
+        })
+        .map_err(reading("tallies"))
+}
+
+/// Runs a query whose one parameter is the most rows that it may give.
+fn rows(from: &Connection, what: &'static str, sql: &str, limit: usize) -> Result<Vec<Row>, Error> {
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    from.prepare_cached(sql)
+        .and_then(|mut statement| {
+            statement.query_map([limit], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
+        })
+        .map_err(reading(what))
+}
+
+fn reading(what: &'static str) -> impl FnOnce(rusqlite::Error) -> Error {
+    move |source| Error::Read { what, source }
+}

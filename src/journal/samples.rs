@@ -1,0 +1,138 @@
+//! Nouns for the tests of this room.
+
+use std::time::Duration;
+
+use crate::clock::WallTime;
+use crate::filter::Filter;
+use crate::model::{
+    Body, Capture, CaptureId, CapturePlan, Decision, Delivery, EventId, Group, GroupKey,
+    IncidentId, Kind, Limits, Notice, NoticeId, Outcome, Rejected, SealedFile, Segment,
+    SegmentState, State, Totals, Window,
+};
+
+/// `n` seconds after noon of New Year's Day 2020.
+pub(super) fn at(n: u64) -> WallTime {
+    WallTime::from_nanos(1_577_880_000_000_000_000) + Duration::from_secs(n)
+}
+
+pub(super) fn outcome(n: u64, rule: Option<&str>, decision: Decision) -> Outcome {
+    Outcome {
+        event: EventId::mint(at(n), [0, n]),
+        at: at(n),
+        source: "plant".to_owned(),
+        name: "TcpRetransmitsHigh".to_owned(),
+        fingerprint: format!("{n:016x}"),
+        rule: rule.map(str::to_owned),
+        decision,
+    }
+}
+
+pub(super) fn rejected(n: u64) -> Rejected {
+    Rejected {
+        id: EventId::mint(at(n), [1, n]),
+        source: "plant".to_owned(),
+        received_at: at(n),
+        reason: "expected value at line 1 column 1".to_owned(),
+        sha256: "0".repeat(64),
+        size_bytes: 3,
+        head: "abc".to_owned(),
+    }
+}
+
+pub(super) fn capture(n: u64) -> Capture {
+    let plan = CapturePlan {
+        rule: "web".to_owned(),
+        incident: IncidentId::from_text("00112233aabbccdd"),
+        event: EventId::mint(at(n), [0, n]),
+        event_name: "TcpRetransmitsHigh".to_owned(),
+        event_json: "{}".to_owned(),
+        host: "edge-7".to_owned(),
+        interfaces: vec!["eth0".to_owned()],
+        trigger_at: at(n),
+        look_back: Duration::from_secs(10),
+        filter: Filter::default(),
+        limits: Limits {
+            duration: Duration::from_secs(60),
+            bytes: 1 << 20,
+            packets: None,
+            bytes_per_packet: 0,
+        },
+        storage: "local".to_owned(),
+        notify: vec!["bus".to_owned()],
+    };
+    Capture {
+        id: CaptureId::mint(at(n), [2, n]),
+        name: format!("web-{n}"),
+        plan,
+        state: State::Pending,
+        created_at: at(n),
+        held_from: None,
+        stopped_at: None,
+        stop_reason: None,
+        error: None,
+        totals: Totals::default(),
+        interfaces: Vec::new(),
+        segments: Vec::new(),
+        coalesced: 0,
+    }
+}
+
+pub(super) fn segment(capture: &Capture, state: SegmentState) -> Segment {
+    Segment {
+        capture: capture.id.clone(),
+        file: SealedFile {
+            index: 0,
+            path: format!("/var/lib/hindsight/spool/{}-0.pcapng", capture.id).into(),
+            size_bytes: 1_000,
+            sha256: "0".repeat(64),
+            packets: 10,
+            first_packet: Some(capture.created_at),
+            last_packet: Some(capture.created_at),
+            partial: false,
+        },
+        state,
+        object: format!("2026/11/22/00112233aabbccdd/edge-7/{}-0.pcapng", capture.name),
+        receipt: None,
+    }
+}
+
+pub(super) fn notice(n: u64) -> Notice {
+    let capture = capture(n);
+    Notice {
+        id: NoticeId::mint(at(n), [3, n]),
+        notifier: "bus".to_owned(),
+        kind: Kind::Completed,
+        created_at: at(n),
+        delivery: Delivery::Waiting,
+        body: Body {
+            capture: capture.id,
+            name: capture.name,
+            rule: capture.plan.rule,
+            incident: capture.plan.incident.to_string(),
+            event: capture.plan.event.to_string(),
+            event_name: capture.plan.event_name,
+            host: capture.plan.host,
+            state: State::Done,
+            stop_reason: None,
+            error: None,
+            trigger_at: at(n),
+            asked: Window { from: at(n), until: at(n + 1) },
+            held: None,
+            totals: Totals::default(),
+            interfaces: Vec::new(),
+            coalesced_events: 0,
+            storage: "local".to_owned(),
+            files: Vec::new(),
+        },
+    }
+}
+
+pub(super) fn group(n: u64) -> Group {
+    Group {
+        key: GroupKey::from_text(format!("web|{n}")),
+        rule: "web".to_owned(),
+        incident: IncidentId::from_text("00112233aabbccdd"),
+        capture: capture(n).id,
+        cooldown_until: at(n + 900),
+    }
+}

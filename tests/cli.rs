@@ -1,0 +1,549 @@
+//! The real binary in temporary folders, against a real control server. Only the run loop behind
+//! the server is the test's own: it answers from a fixture.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use std::io::{Read as _, Write as _};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
+
+use hindsight::clock::WallTime;
+use hindsight::control::{Captures, Server, Settings};
+use hindsight::filter::Filter;
+use hindsight::model::{
+    Capture, CaptureId, CapturePlan, Decision, EventId, Health, IncidentId, InterfaceTotals,
+    Limits, Outcome, Receipt, RecorderStatus, SealedFile, Segment, SegmentState, State, StopReason,
+    Tally, Totals,
+};
+use hindsight::source::Content;
+use hindsight::spawn;
+use hindsight::worker::{Handle, Request, Status, StopAnswer};
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+const BINARY: &str = env!("CARGO_BIN_EXE_hindsight");
+const TRIGGER: WallTime = WallTime::from_nanos(1_795_368_600_000_000_000);
+
+// ---- What is said when there is no worker ----
+
+#[test]
+fn without_a_socket_the_exit_code_is_3_and_the_remedy_is_named() {
+    let output = hindsight(&["status", "--socket", "/nowhere/control.sock"]);
+    assert_eq!(output.status.code(), Some(3), "{output:?}");
+    let errors = text(&output.stderr);
+    assert!(
+        errors.starts_with("error: no worker listens on /nowhere/control.sock: there is no such"),
+        "{errors}"
+    );
+    assert!(errors.contains("hindsight run") && errors.contains("--socket"), "{errors}");
+}
+
+#[test]
+fn a_socket_that_a_dead_worker_left_is_told_apart() {
+    let directory = tempfile::tempdir().unwrap();
+    let socket = directory.path().join("control.sock");
+    drop(std::os::unix::net::UnixListener::bind(&socket).unwrap());
+    let output = hindsight(&["capture", "list", "--socket", socket.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(3), "{output:?}");
+    assert!(text(&output.stderr).contains("is gone"), "{output:?}");
+}
+
+#[test]
+fn what_answers_but_is_no_worker_is_not_understood() {
+    let directory = tempfile::tempdir().unwrap();
+    let socket = directory.path().join("control.sock");
+    let listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    let stranger = spawn::thread("stranger", move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut request = [0; 4096];
+        assert!(stream.read(&mut request).unwrap() > 0);
+        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi").unwrap();
+        stream
+    });
+    let output = hindsight(&["status", "--socket", socket.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert!(text(&output.stderr).contains("is no worker of this version"), "{output:?}");
+    drop(stranger.unwrap().join().unwrap());
+}
+
+#[test]
+fn wrong_arguments_exit_with_2_and_help_lists_the_exit_codes() {
+    assert_eq!(hindsight(&["capture", "list", "--limit", "many"]).status.code(), Some(2));
+    assert_eq!(hindsight(&["capture", "show", "../status"]).status.code(), Some(2));
+    let help = hindsight(&["--help"]);
+    assert_eq!(help.status.code(), Some(0));
+    assert!(text(&help.stdout).contains("78  the configuration or the rules are wrong"));
+}
+
+// ---- Captures ----
+
+#[test]
+fn captures_are_listed_as_a_table_and_as_json() {
+    let worker = Worker::start(vec![done_capture(), running_capture()]);
+    let table = worker.stdout(&["capture", "list"]);
+    let lines: Vec<_> = table.lines().collect();
+    assert_eq!(lines.len(), 3, "{table}");
+    assert!(lines[0].starts_with("NAME"), "{table}");
+    for part in ["retransmits-1", "done", "TimeExceeded", "2026-11-22T17:30:00Z", "1234", "1.5 MiB"]
+    {
+        assert!(lines[1].contains(part), "{part} is missing in: {table}");
+    }
+    assert!(lines[2].contains("capturing"), "{table}");
+
+    let json = worker.stdout(&["capture", "list", "--output", "json", "--limit", "1"]);
+    let captures: Captures = serde_json::from_str(&json).unwrap();
+    assert_eq!(captures.captures, [done_capture()]);
+}
+
+#[test]
+fn one_capture_is_shown_whole() {
+    let worker = Worker::start(vec![done_capture()]);
+    let shown = worker.stdout(&["capture", "show", "retransmits-1"]);
+    for part in [
+        "state         done",
+        "stopped by    TimeExceeded",
+        "30s before the event, 1m after",
+        "12s before the event",
+        "1234 packets matched, 1.5 MiB of files",
+        "5 dropped by the kernel, 7 overrun",
+        "tcp and host 192.0.2.7",
+        "https://storage.example/capture-0.pcapng",
+        "0123456789abcdef",
+        "stored and verified",
+    ] {
+        assert!(shown.contains(part), "'{part}' is missing in:\n{shown}");
+    }
+    let json = worker.stdout(&["capture", "show", "c1", "--output", "json"]);
+    assert_eq!(serde_json::from_str::<Capture>(&json).unwrap(), done_capture());
+}
+
+#[test]
+fn a_capture_without_packets_says_so_aloud() {
+    let mut empty = done_capture();
+    empty.totals = Totals::default();
+    let worker = Worker::start(vec![empty]);
+    let shown = worker.stdout(&["capture", "show", "retransmits-1"]);
+    assert!(shown.contains("0 packets matched"), "{shown}");
+}
+
+#[test]
+fn an_unknown_capture_exits_with_4() {
+    let worker = Worker::start(vec![done_capture()]);
+    for command in ["show", "stop"] {
+        let output = worker.hindsight(&["capture", command, "no-such"]);
+        assert_eq!(output.status.code(), Some(4), "{output:?}");
+        assert!(
+            text(&output.stderr).starts_with("error: there is no capture with the name or id"),
+            "{output:?}"
+        );
+    }
+}
+
+#[test]
+fn a_capture_is_stopped_and_stopping_again_is_fine() {
+    let worker = Worker::start(vec![done_capture(), running_capture()]);
+    let stopped = worker.stdout(&["capture", "stop", "retransmits-2"]);
+    assert_eq!(stopped, "retransmits-2 is being stopped (capturing).\n");
+    let stopped = worker.stdout(&["capture", "stop", "retransmits-1"]);
+    assert_eq!(stopped, "retransmits-1 had ended before (done).\n");
+}
+
+#[test]
+fn text_of_an_event_steers_no_terminal() {
+    let mut capture = done_capture();
+    capture.plan.event_name = "evil\u{1b}[2J\nNAME forged\u{9b}31m".to_owned();
+    let worker = Worker::start(vec![capture]);
+    for form in ["table", "json"] {
+        let shown = worker.stdout(&["capture", "show", "c1", "--output", form]);
+        assert!(!shown.chars().any(|c| c.is_control() && c != '\n'), "{shown:?}");
+        assert!(!shown.lines().any(|line| line.trim_start().starts_with("NAME forged")), "{shown}");
+    }
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_error() {
+    let captures = (0..500).map(|_| done_capture()).collect();
+    let worker = Worker::start(captures);
+    let mut child = worker
+        .command(&["capture", "list", "--limit", "500", "--output", "json"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // The answer is larger than a pipe holds, so that the command must meet the closed end.
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert_eq!(text(&output.stderr), "");
+}
+
+// ---- Recorders and status ----
+
+#[test]
+fn recorders_are_listed_as_a_table_and_as_json() {
+    let worker = Worker::start(Vec::new());
+    let table = worker.stdout(&["recorder", "list"]);
+    for part in ["INTERFACE", "eth0", "recording", "12.3 s", "64.0 MiB"] {
+        assert!(table.contains(part), "{part} is missing in: {table}");
+    }
+    let json: serde_json::Value =
+        serde_json::from_str(&worker.stdout(&["recorder", "list", "-o", "json"])).unwrap();
+    assert_eq!(json["recorders"][0]["window_ms"], 12_345);
+}
+
+#[test]
+fn status_names_what_is_away_and_why() {
+    let worker = Worker::start(Vec::new());
+    let table = worker.stdout(&["status"]);
+    for part in ["edge-7", "retrying", "connection refused", "1 capturing", "suppressed"] {
+        assert!(table.contains(part), "{part} is missing in: {table}");
+    }
+    let json = worker.stdout(&["status", "--output", "json"]);
+    assert_eq!(serde_json::from_str::<Status>(&json).unwrap(), status());
+}
+
+// ---- Events by hand ----
+
+#[test]
+fn an_event_is_sent_from_a_file_and_from_standard_input() {
+    let worker = Worker::start(Vec::new());
+    let file = worker.directory.path().join("alert.json");
+    std::fs::write(&file, ALERT).unwrap();
+    let answer = worker.stdout(&["event", "send", file.to_str().unwrap()]);
+    for part in ["TcpRetransmitsHigh", "retransmits", "capture", "c9"] {
+        assert!(answer.contains(part), "{part} is missing in: {answer}");
+    }
+    let mut child = worker
+        .command(&["event", "send", "-", "--source", "plant", "--output", "json"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(ALERT.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(json["outcomes"][0]["source"], "plant", "{json}");
+    assert_eq!(json["outcomes"][0]["decision"]["capture"], "c9", "{json}");
+}
+
+#[test]
+fn a_payload_that_is_no_event_is_refused_with_the_reason() {
+    let worker = Worker::start(Vec::new());
+    let file = worker.directory.path().join("garbage");
+    std::fs::write(&file, "{\"alerts\": [oops").unwrap();
+    let output = worker.hindsight(&["event", "send", file.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let errors = text(&output.stderr);
+    assert!(errors.starts_with("error: ") && errors.contains("line 1"), "{errors}");
+    assert_eq!(text(&output.stdout), "");
+
+    let missing = worker.hindsight(&["event", "send", "/nowhere/alert.json"]);
+    assert_eq!(missing.status.code(), Some(1), "{missing:?}");
+    assert!(text(&missing.stderr).contains("because"), "{missing:?}");
+
+    let source = worker.hindsight(&["event", "send", "--source", "a b", file.to_str().unwrap()]);
+    assert!(text(&source.stderr).contains("source is not a name"), "{source:?}");
+}
+
+// ---- The server's own bounds ----
+
+#[test]
+fn the_control_api_is_not_on_tcp_and_health_is() {
+    let worker = Worker::start(Vec::new());
+    let status = |path: &str| worker.runtime.block_on(get(worker.address, path));
+    assert_eq!(status("/healthz"), 200);
+    assert_eq!(status("/v1/status"), 404);
+}
+
+#[test]
+fn unknown_paths_and_methods_are_problem_details() {
+    let worker = Worker::start(Vec::new());
+    let (head, body) = raw(&worker.socket, "GET /v2/nothing HTTP/1.1\r\nhost: x\r\n\r\n");
+    assert!(
+        head.starts_with("HTTP/1.1 404") && head.contains("application/problem+json"),
+        "{head}"
+    );
+    assert!(body.contains("\"detail\":\"there is nothing at /v2/nothing\""), "{body}");
+    let (head, _) = raw(&worker.socket, "DELETE /v1/status HTTP/1.1\r\nhost: x\r\n\r\n");
+    assert!(
+        head.starts_with("HTTP/1.1 405") && head.contains("application/problem+json"),
+        "{head}"
+    );
+    assert!(head.to_lowercase().contains("allow: get"), "{head}");
+    let (head, body) = raw(&worker.socket, "GET /v1/captures?limit=0 HTTP/1.1\r\nhost: x\r\n\r\n");
+    assert!(head.starts_with("HTTP/1.1 400") && body.contains("1 to 1000"), "{head} {body}");
+}
+
+#[test]
+fn the_socket_is_removed_when_the_server_stops() {
+    let worker = Worker::start(Vec::new());
+    let socket = worker.socket.clone();
+    assert!(socket.exists());
+    worker.stop();
+    assert!(!socket.exists());
+}
+
+// ---- The worker behind the tests ----
+
+/// A real control server in front of a loop that answers from fixtures.
+struct Worker {
+    runtime: Runtime,
+    served: tokio::task::JoinHandle<()>,
+    stop: CancellationToken,
+    socket: PathBuf,
+    address: SocketAddr,
+    directory: TempDir,
+}
+
+impl Worker {
+    fn start(captures: Vec<Capture>) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let socket = directory.path().join("control.sock");
+        let settings =
+            Settings { socket: socket.clone(), listen: vec!["127.0.0.1:0".parse().unwrap()] };
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .unwrap();
+        let (requests, inbox) = mpsc::channel(8);
+        let stop = CancellationToken::new();
+        let (address, served) = runtime.block_on(async {
+            spawn::task("answers", answer(inbox, captures));
+            let server = Server::bind(&settings, Handle::new(requests), Vec::new()).await.unwrap();
+            (server.addresses()[0], spawn::task("server", server.serve(stop.clone())))
+        });
+        Self { runtime, served, stop, socket, address, directory }
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(BINARY);
+        command.args(arguments).arg("--socket").arg(&self.socket);
+        command
+    }
+
+    fn hindsight(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().unwrap()
+    }
+
+    /// What a command that works says.
+    fn stdout(&self, arguments: &[&str]) -> String {
+        let output = self.hindsight(arguments);
+        assert_eq!(output.status.code(), Some(0), "{arguments:?}: {}", text(&output.stderr));
+        text(&output.stdout)
+    }
+
+    fn stop(self) {
+        self.stop.cancel();
+        let Self { runtime, served, .. } = self;
+        let served = async { tokio::time::timeout(Duration::from_secs(10), served).await };
+        runtime.block_on(served).unwrap().unwrap();
+    }
+}
+
+async fn answer(mut inbox: mpsc::Receiver<Request>, captures: Vec<Capture>) {
+    let find = |key: &str| captures.iter().find(|c| c.name == key || c.id.as_str() == key).cloned();
+    while let Some(request) = inbox.recv().await {
+        // An asker that is gone is no concern of the loop.
+        match request {
+            Request::Deliver(delivery) => {
+                let Content::Events(events) = delivery.content else {
+                    panic!("control delivers events only");
+                };
+                let decision = Decision::Capture(CaptureId::from_text("c9"));
+                let outcome = Outcome::new(&events[0], Some("retransmits"), decision);
+                drop(delivery.done.send(vec![outcome]));
+            }
+            Request::Captures { limit, reply } => {
+                drop(reply.send(captures.iter().take(limit).cloned().collect()));
+            }
+            Request::Capture { key, reply } => drop(reply.send(find(&key).map(Box::new))),
+            Request::Stop { key, reply } => {
+                let stop = |capture: Capture| StopAnswer {
+                    capture: capture.id,
+                    name: capture.name,
+                    state: capture.state,
+                };
+                drop(reply.send(find(&key).map(stop)));
+            }
+            Request::Outcomes { reply, .. } => drop(reply.send(Vec::new())),
+            Request::Recorders { reply } => drop(reply.send(status().recorders)),
+            Request::Status { reply } => drop(reply.send(Box::new(status()))),
+        }
+    }
+}
+
+fn hindsight(arguments: &[&str]) -> Output {
+    Command::new(BINARY).args(arguments).output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+/// The status that a path answers over TCP.
+async fn get(address: SocketAddr, path: &str) -> u16 {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+    let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    answer.split(' ').nth(1).unwrap().parse().unwrap()
+}
+
+/// The head and the body that a request gets on the control socket.
+fn raw(socket: &Path, request: &str) -> (String, String) {
+    let mut stream = std::os::unix::net::UnixStream::connect(socket).unwrap();
+    let request = request.replace("host: x", "host: x\r\nconnection: close");
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    (head.to_owned(), body.to_owned())
+}
+
+// ---- Fixtures ----
+
+const ALERT: &str = r#"{
+  "version": "4", "groupKey": "{}:{}", "status": "firing", "receiver": "hindsight",
+  "groupLabels": {}, "commonLabels": {}, "commonAnnotations": {}, "externalURL": "",
+  "alerts": [{
+    "status": "firing", "labels": { "alertname": "TcpRetransmitsHigh", "instance": "edge-7" },
+    "annotations": {}, "startsAt": "2026-11-22T17:29:00Z", "endsAt": "0001-01-01T00:00:00Z",
+    "generatorURL": "", "fingerprint": "00000000000000aa"
+  }]
+}"#;
+
+fn done_capture() -> Capture {
+    let id = CaptureId::from_text("c1");
+    Capture {
+        id: id.clone(),
+        name: "retransmits-1".to_owned(),
+        plan: plan(),
+        state: State::Done,
+        created_at: TRIGGER,
+        held_from: Some(TRIGGER - Duration::from_secs(12)),
+        stopped_at: Some(TRIGGER + Duration::from_secs(60)),
+        stop_reason: Some(StopReason::TimeExceeded),
+        error: None,
+        totals: Totals { packets: 1234, bytes: 1_572_864, dropped_by_kernel: 5, overrun: 7 },
+        interfaces: vec![InterfaceTotals {
+            interface: "eth0".to_owned(),
+            received: 5000,
+            written: 1234,
+            dropped_by_kernel: 5,
+            overrun: 7,
+            filter: "tcp and host 192.0.2.7".to_owned(),
+        }],
+        segments: vec![segment(id)],
+        coalesced: 3,
+    }
+}
+
+fn running_capture() -> Capture {
+    Capture {
+        id: CaptureId::from_text("c2"),
+        name: "retransmits-2".to_owned(),
+        state: State::Capturing,
+        stopped_at: None,
+        stop_reason: None,
+        interfaces: Vec::new(),
+        segments: Vec::new(),
+        ..done_capture()
+    }
+}
+
+fn plan() -> CapturePlan {
+    CapturePlan {
+        rule: "retransmits".to_owned(),
+        incident: IncidentId::from_text("00112233aabbccdd"),
+        event: EventId::from_text("e1"),
+        event_name: "TcpRetransmitsHigh".to_owned(),
+        event_json: "{}".to_owned(),
+        host: "edge-7".to_owned(),
+        interfaces: vec!["eth0".to_owned()],
+        trigger_at: TRIGGER,
+        look_back: Duration::from_secs(30),
+        filter: Filter::default(),
+        limits: Limits {
+            duration: Duration::from_secs(60),
+            bytes: 200 << 20,
+            packets: None,
+            bytes_per_packet: 0,
+        },
+        storage: "archive".to_owned(),
+        notify: vec!["bus".to_owned()],
+    }
+}
+
+fn segment(capture: CaptureId) -> Segment {
+    let sha256 = "0123456789abcdef".repeat(4);
+    Segment {
+        capture,
+        file: SealedFile {
+            index: 0,
+            path: PathBuf::from("/var/lib/hindsight/spool/c1-0.pcapng"),
+            size_bytes: 1_572_864,
+            sha256: sha256.clone(),
+            packets: 1234,
+            first_packet: Some(TRIGGER - Duration::from_secs(12)),
+            last_packet: Some(TRIGGER + Duration::from_secs(59)),
+            partial: false,
+        },
+        state: SegmentState::Retired,
+        object: "2026/11/22/capture-0.pcapng".to_owned(),
+        receipt: Some(Receipt {
+            storage: "archive".to_owned(),
+            object: "2026/11/22/capture-0.pcapng".to_owned(),
+            location: "https://storage.example/capture-0.pcapng".to_owned(),
+            size_bytes: 1_572_864,
+            sha256,
+            verified_at: TRIGGER + Duration::from_secs(61),
+        }),
+    }
+}
+
+fn status() -> Status {
+    let health = |name: &str, kind: &str, error: Option<&str>| Health {
+        name: name.to_owned(),
+        kind: kind.to_owned(),
+        ok: error.is_none(),
+        state: if error.is_none() { "connected" } else { "retrying" }.to_owned(),
+        since: TRIGGER,
+        error: error.map(str::to_owned),
+        failures: u32::from(error.is_some()),
+    };
+    Status {
+        version: "0.1.0".to_owned(),
+        host: "edge-7".to_owned(),
+        started_at: TRIGGER,
+        sources: vec![health("plant", "mqtt", None)],
+        storages: vec![health("archive", "azure", Some("connection refused"))],
+        notifiers: Vec::new(),
+        recorders: vec![RecorderStatus {
+            interface: "eth0".to_owned(),
+            state: "recording".to_owned(),
+            memory_bytes: 64 << 20,
+            window_ms: 12_345,
+            held_packets: 1000,
+            held_bytes: 1 << 20,
+            received: 2000,
+            dropped: 0,
+            readers: 1,
+        }],
+        rules: 2,
+        decisions: vec![Tally {
+            rule: "retransmits".to_owned(),
+            decision: "suppressed".to_owned(),
+            count: 4,
+        }],
+        captures_open: vec![(State::Capturing, 1)],
+        segments_waiting: 1,
+        notices_waiting: 0,
+    }
+}

@@ -1,0 +1,354 @@
+//! The MQTT source against a real mosquitto: what was not recorded comes again, and nothing wedges.
+
+#![expect(clippy::unwrap_used, reason = "a test says by panicking what went wrong")]
+
+#[path = "support/mosquitto.rs"]
+mod mosquitto;
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use hindsight::clock;
+use hindsight::model::Health;
+use hindsight::source::format::{Format, MAX_BODY_BYTES};
+use hindsight::source::mqtt::{self, Settings, Topic};
+use hindsight::source::{Content, Delivery};
+use mosquitto::Mosquitto;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+/// The longest that anything here may take; healthy runs take milliseconds, reconnects a second or two.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// How long nothing more must come for us to believe that nothing comes.
+const QUIET: Duration = Duration::from_millis(700);
+
+struct Source {
+    deliveries: mpsc::Receiver<Delivery>,
+    health: watch::Receiver<Health>,
+    stop: CancellationToken,
+    task: JoinHandle<()>,
+}
+
+fn settings(broker: &Mosquitto) -> Settings {
+    Settings {
+        url: broker.url(),
+        client_id: "hindsight-edge-7-plant".into(),
+        topics: vec![Topic { filter: "alerts/#".into(), format: Format::Alertmanager }],
+        username: None,
+        password_file: None,
+        ca_file: None,
+    }
+}
+
+impl Source {
+    fn start(settings: Settings) -> Self {
+        let (sender, deliveries) = mpsc::channel(8);
+        let unknown = Health {
+            name: "plant".into(),
+            kind: "mqtt".into(),
+            ok: false,
+            state: "unknown".into(),
+            since: clock::wall_time(),
+            error: None,
+            failures: 0,
+        };
+        let (told, health) = watch::channel(unknown);
+        let stop = CancellationToken::new();
+        let run = mqtt::run("plant".into(), settings, sender, told, stop.clone());
+        let task = hindsight::spawn::task("plant", run);
+        Self { deliveries, health, stop, task }
+    }
+
+    /// Waits until `status` would say so.
+    async fn until(&mut self, says: impl Fn(&Health) -> bool) -> Health {
+        let told = self.health.clone();
+        match timeout(LIMIT, self.health.wait_for(|health| says(health))).await {
+            Ok(health) => health.unwrap().clone(),
+            Err(_) => panic!("never came to it: {:?}", told.borrow()),
+        }
+    }
+
+    async fn connected(&mut self) -> Health {
+        self.until(|health| health.ok && health.state.starts_with("connected")).await
+    }
+
+    async fn next(&mut self) -> Delivery {
+        timeout(LIMIT, self.deliveries.recv()).await.expect("a message comes").unwrap()
+    }
+
+    /// The next message, answered as recorded.
+    async fn record(&mut self) -> Content {
+        let delivery = self.next().await;
+        delivery.done.send(Vec::new()).unwrap();
+        delivery.content
+    }
+
+    async fn is_quiet(&mut self) -> bool {
+        timeout(QUIET, self.deliveries.recv()).await.is_err()
+    }
+
+    /// Stops it as the worker does; it must not take long.
+    async fn end(self) {
+        self.stop.cancel();
+        timeout(Duration::from_secs(3), self.task).await.expect("a stop is prompt").unwrap();
+    }
+}
+
+fn alert(name: &str) -> String {
+    format!(r#"{{"labels":{{"alertname":"{name}"}}}}"#)
+}
+
+fn name(content: &Content) -> &str {
+    match content {
+        Content::Events(events) => &events.first().unwrap().name,
+        Content::Rejected(rejected) => panic!("rejected: {rejected:?}"),
+    }
+}
+
+fn reason(content: &Content) -> &str {
+    match content {
+        Content::Rejected(rejected) => &rejected.reason,
+        Content::Events(events) => panic!("read: {events:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_message_is_acknowledged_once_it_is_recorded_and_not_before() {
+    let broker = Mosquitto::start("");
+    let mut source = Source::start(settings(&broker));
+    source.connected().await;
+    broker.publish("alerts/a", alert("First").as_bytes());
+    broker.publish("alerts/a", alert("Second").as_bytes());
+    assert_eq!(name(&source.record().await), "First");
+    let unanswered = source.next().await;
+    source.end().await;
+
+    // The late answer is not for anybody any more.
+    let _late = unanswered.done.send(Vec::new());
+    let mut source = Source::start(settings(&broker));
+    assert_eq!(name(&source.record().await), "Second");
+    assert!(source.is_quiet().await, "the first one was acknowledged");
+    source.end().await;
+
+    let mut source = Source::start(settings(&broker));
+    source.connected().await;
+    assert!(source.is_quiet().await, "both were acknowledged");
+    source.end().await;
+}
+
+#[tokio::test]
+async fn what_could_not_be_recorded_comes_again_in_the_same_process() {
+    let broker = Mosquitto::start("");
+    let mut source = Source::start(settings(&broker));
+    source.connected().await;
+    broker.publish("alerts/a", alert("Lost").as_bytes());
+    broker.publish("alerts/a", alert("Behind").as_bytes());
+    drop(source.next().await);
+    let mut first = source.record().await;
+    if name(&first) == "Behind" {
+        // It had been handed over before the connection ended; it comes again all the same, because
+        // acknowledging it would have overtaken the one before.
+        first = source.record().await;
+    }
+    assert_eq!(name(&first), "Lost");
+    assert_eq!(name(&source.record().await), "Behind");
+    assert!(source.is_quiet().await);
+    source.end().await;
+}
+
+#[tokio::test]
+async fn an_answer_after_the_connection_broke_acknowledges_nothing() {
+    let mut broker = Mosquitto::start("");
+    let mut source = Source::start(settings(&broker));
+    source.connected().await;
+    broker.publish("alerts/a", alert("Held").as_bytes());
+    let held = source.next().await;
+    broker.stop();
+    source.until(|health| health.state == "connected").await;
+    broker.resume();
+    held.done.send(Vec::new()).unwrap();
+    assert_eq!(name(&source.record().await), "Held");
+    assert!(source.is_quiet().await);
+    source.end().await;
+}
+
+#[tokio::test]
+async fn messages_that_came_while_we_were_away_arrive() {
+    let broker = Mosquitto::start("");
+    let mut source = Source::start(settings(&broker));
+    source.connected().await;
+    source.end().await;
+    for number in 0..5 {
+        broker.publish("alerts/a", alert(&format!("Away{number}")).as_bytes());
+    }
+    let mut source = Source::start(settings(&broker));
+    for number in 0..5 {
+        assert_eq!(name(&source.record().await), format!("Away{number}"));
+    }
+    source.end().await;
+}
+
+#[tokio::test]
+async fn a_broker_that_comes_back_with_our_session_goes_on_where_it_was() {
+    let mut broker = Mosquitto::start("");
+    let mut source = Source::start(settings(&broker));
+    source.connected().await;
+    broker.stop();
+    let health = source.until(|health| !health.ok).await;
+    assert_eq!(health.state, "retrying");
+    assert!(health.failures > 0 && health.error.is_some(), "{health:?}");
+    broker.resume();
+    let health = source.connected().await;
+    assert_eq!((health.state.as_str(), health.error, health.failures), ("connected", None, 0));
+    broker.publish("alerts/a", alert("After").as_bytes());
+    assert_eq!(name(&source.record().await), "After");
+    source.end().await;
+}
+
+#[tokio::test]
+async fn a_broker_that_lost_our_session_is_told_as_possible_loss() {
+    let mut broker = Mosquitto::start("");
+    let mut source = Source::start(settings(&broker));
+    source.connected().await;
+    broker.kill();
+    source.until(|health| !health.ok).await;
+    broker.resume();
+    let health = source.connected().await;
+    assert!(health.state.contains("possible upstream loss"), "{health:?}");
+    broker.publish("alerts/a", alert("After").as_bytes());
+    assert_eq!(name(&source.record().await), "After");
+    source.end().await;
+}
+
+#[tokio::test]
+async fn oversized_and_malformed_messages_between_good_ones_hold_nothing_up() {
+    let broker = Mosquitto::start("");
+    let mut source = Source::start(settings(&broker));
+    source.connected().await;
+    broker.publish("alerts/a", alert("One").as_bytes());
+    broker.publish("alerts/a", &vec![b'x'; MAX_BODY_BYTES + 1]);
+    broker.publish("alerts/a", alert("Two").as_bytes());
+    broker.publish("alerts/a", b"{\"labels\":");
+    broker.publish("alerts/a", &vec![b'x'; 17 << 20]);
+    broker.publish("alerts/a", alert("Three").as_bytes());
+    assert_eq!(name(&source.record().await), "One");
+    assert!(reason(&source.record().await).contains("1048577 bytes"));
+    assert_eq!(name(&source.record().await), "Two");
+    assert!(reason(&source.record().await).contains("not JSON"));
+    assert_eq!(name(&source.record().await), "Three", "the broker drops what no client takes");
+    assert!(source.is_quiet().await);
+    source.end().await;
+}
+
+#[tokio::test]
+async fn retained_messages_are_old_news() {
+    let broker = Mosquitto::start("");
+    broker.publish_retained("alerts/a", alert("Old").as_bytes());
+    let mut source = Source::start(settings(&broker));
+    source.connected().await;
+    assert!(source.is_quiet().await);
+    broker.publish_retained("alerts/a", alert("New").as_bytes());
+    assert_eq!(name(&source.record().await), "New", "retained for others, news for us");
+    source.end().await;
+}
+
+#[tokio::test]
+async fn a_message_of_a_subscription_from_before_is_recorded_as_such() {
+    let broker = Mosquitto::start("");
+    let mut source = Source::start(settings(&broker));
+    source.connected().await;
+    source.end().await;
+    let mut changed = settings(&broker);
+    changed.topics[0].filter = "other/#".into();
+    let mut source = Source::start(changed);
+    source.connected().await;
+    broker.publish("alerts/a", alert("Stray").as_bytes());
+    assert!(reason(&source.record().await).contains("matches no filter"));
+    broker.publish("other/a", alert("Right").as_bytes());
+    assert_eq!(
+        name(&source.record().await),
+        "Right",
+        "the new topic was subscribed in the old session"
+    );
+    source.end().await;
+}
+
+#[tokio::test]
+async fn a_backlog_with_late_answers_neither_deadlocks_nor_loses() {
+    const BACKLOG: usize = 2000;
+    let broker = Mosquitto::start("");
+    let mut source = Source::start(settings(&broker));
+    source.connected().await;
+    source.end().await;
+    let lines: String = (0..BACKLOG).map(|n| alert(&format!("Backlog{n}")) + "\n").collect();
+    broker.publish_lines("alerts/a", &lines);
+
+    let mut source = Source::start(settings(&broker));
+    let (mut seen, mut held) = (BTreeSet::new(), Vec::new());
+    while seen.len() < BACKLOG {
+        // Answers nothing while anything more comes: what stops it is the bound, not the answers.
+        match timeout(Duration::from_millis(100), source.deliveries.recv()).await {
+            Ok(delivery) => {
+                let delivery = delivery.unwrap();
+                seen.insert(name(&delivery.content).to_owned());
+                held.push(delivery.done);
+            }
+            Err(_) => {
+                assert!(held.len() <= 1024, "{} are held at once", held.len());
+                assert!(!held.is_empty(), "stuck after {}", seen.len());
+                held.drain(..).for_each(|done| done.send(Vec::new()).unwrap());
+            }
+        }
+    }
+    held.drain(..).for_each(|done| done.send(Vec::new()).unwrap());
+    assert!(source.is_quiet().await, "nothing came twice");
+    source.end().await;
+
+    let mut source = Source::start(settings(&broker));
+    source.connected().await;
+    assert!(source.is_quiet().await, "everything was acknowledged");
+    source.end().await;
+}
+
+#[tokio::test]
+async fn a_stop_is_prompt_while_the_broker_is_away_and_while_the_worker_is_stuck() {
+    let mut broker = Mosquitto::start("");
+    let mut source = Source::start(settings(&broker));
+    source.connected().await;
+    for number in 0..20 {
+        broker.publish("alerts/a", alert(&format!("Stuck{number}")).as_bytes());
+    }
+    let stuck = source.next().await;
+    source.end().await;
+    drop(stuck);
+
+    broker.stop();
+    let mut source = Source::start(settings(&broker));
+    source.until(|health| health.failures > 0).await;
+    source.end().await;
+}
+
+#[tokio::test]
+async fn a_refused_account_is_named_and_a_new_password_is_taken_up() {
+    let mut broker = Mosquitto::start("");
+    broker.stop();
+    broker.require_account("edge", "right");
+    broker.resume();
+    let secret = broker.file("secret", "wrong-one\n");
+    let account = Settings {
+        username: Some("edge".into()),
+        password_file: Some(secret),
+        ..settings(&broker)
+    };
+    let mut source = Source::start(account);
+    let health = source.until(|health| health.failures > 0).await;
+    let error = health.error.unwrap();
+    assert!(error.contains("refuses this account"), "{error}");
+    assert!(!error.contains("wrong-one"), "{error}");
+    broker.file("secret", "right\n");
+    source.connected().await;
+    source.end().await;
+}

@@ -1,0 +1,194 @@
+//! A real mosquitto on a port of its own, and clients of it.
+
+use std::fs;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
+use std::time::Duration;
+
+use hindsight::{clock, spawn};
+use tempfile::TempDir;
+
+use super::place::Place;
+use super::process::Process;
+
+/// Messages a subscriber holds that no test has looked at: more than any test makes notices, few
+/// enough that a runaway publisher shows as a stuck test and not as a machine without memory.
+const HELD_MESSAGES: usize = 65_536;
+
+/// A broker that keeps sessions and messages over a kill. Dropped, it ends.
+#[derive(Debug)]
+pub(crate) struct Broker {
+    place: Place,
+    port: u16,
+    process: Option<Process>,
+    folder: TempDir,
+}
+
+impl Broker {
+    pub(crate) fn start(place: &Place) -> Self {
+        let folder = tempfile::tempdir().expect("the temporary folder can be written");
+        let port = place.free_port();
+        fs::write(folder.path().join("mosquitto.conf"), configuration(port, folder.path()))
+            .expect("the temporary folder can be written");
+        let mut broker = Self { place: place.clone(), port, process: None, folder };
+        broker.restart();
+        broker
+    }
+
+    /// `mqtt://127.0.0.1:<port>`, as seen from its place.
+    pub(crate) fn url(&self) -> String {
+        format!("mqtt://127.0.0.1:{}", self.port)
+    }
+
+    /// SIGKILL. What was acknowledged before is on disk: the broker saves each change after it has
+    /// answered, in the same turn of its loop, so another exchange makes sure that the turn is over.
+    pub(crate) fn kill(&mut self) {
+        self.publish("test/settled", "settled");
+        self.process = None;
+    }
+
+    /// Starts it (again) on the same port with what it had saved.
+    pub(crate) fn restart(&mut self) {
+        self.process = None;
+        let mut command = self.place.command("mosquitto");
+        command.arg("-c").arg(self.folder.path().join("mosquitto.conf"));
+        let log = self.folder.path().join("mosquitto.log");
+        let mut process = Process::start("mosquitto", &mut command, &log);
+        self.place.wait_for_port(&mut process, self.port);
+        self.process = Some(process);
+    }
+
+    /// Publishes with QoS 1; returns once the broker has acknowledged.
+    pub(crate) fn publish(&self, topic: &str, payload: &str) {
+        self.feed(topic, "-s", std::iter::once(payload.to_owned()));
+    }
+
+    /// Publishes each line as one message, QoS 1, over one connection.
+    pub(crate) fn publish_lines(&self, topic: &str, lines: impl Iterator<Item = String>) {
+        self.feed(topic, "-l", lines.map(|line| line + "\n"));
+    }
+
+    /// Begins a session; returns once the broker has accepted the subscription.
+    pub(crate) fn subscribe(&self, topic: &str) -> Subscriber {
+        let session = format!("test-{}-{:x}", std::process::id(), hindsight::random::seed());
+        // Line-buffered, so that its word on the subscription does not wait for a message.
+        let mut command = self.place.command("stdbuf");
+        command.args(["-oL", "mosquitto_sub", "-h", "127.0.0.1", "-p", &self.port.to_string()]);
+        command.args(["-d", "-c", "-q", "1", "-i", &session, "-t", topic, "-F", "message %t %x"]);
+        Subscriber::start(command)
+    }
+
+    fn client(&self, program: &str) -> Command {
+        let mut command = self.place.command(program);
+        command.args(["-h", "127.0.0.1", "-p", &self.port.to_string()]);
+        command
+    }
+
+    fn feed(&self, topic: &str, mode: &str, texts: impl Iterator<Item = String>) {
+        let mut command = self.client("mosquitto_pub");
+        command.args(["-q", "1", "-t", topic, mode]);
+        let mut child = command.stdin(Stdio::piped()).spawn().expect("mosquitto_pub is installed");
+        let mut input = std::io::BufWriter::new(child.stdin.take().expect("stdin is piped"));
+        for text in texts {
+            input.write_all(text.as_bytes()).expect("mosquitto_pub reads to the end");
+        }
+        drop(input.into_inner().expect("mosquitto_pub reads to the end"));
+        let status = child.wait().expect("a child of this process can be waited for");
+        assert!(status.success(), "publishing to {topic}: {status}");
+    }
+}
+
+fn configuration(port: u16, folder: &Path) -> String {
+    // Started by root it would change to a user who cannot read the test's folder.
+    let user = if nix::unistd::geteuid().is_root() { "user root\n" } else { "" };
+    format!(
+        "listener {port} 127.0.0.1\nallow_anonymous true\n{user}persistence true\n\
+         persistence_location {}/\nautosave_interval 1\nautosave_on_changes true\n\
+         max_queued_messages 0\nlog_dest stderr\n",
+        folder.display()
+    )
+}
+
+/// One received message.
+#[derive(Clone, Debug)]
+pub(crate) struct Message {
+    pub(crate) topic: String,
+    pub(crate) payload: Vec<u8>,
+}
+
+impl Message {
+    pub(crate) fn json(&self) -> serde_json::Value {
+        serde_json::from_slice(&self.payload).unwrap_or_else(|error| {
+            panic!("no JSON: {error}: {}", String::from_utf8_lossy(&self.payload))
+        })
+    }
+}
+
+/// Collects messages in the background; its session outlives a restart of the broker.
+#[derive(Debug)]
+pub(crate) struct Subscriber {
+    child: Child,
+    messages: Receiver<Message>,
+}
+
+impl Subscriber {
+    fn start(mut command: Command) -> Self {
+        let child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
+        let mut child = child.expect("mosquitto_sub is installed");
+        let mut lines = BufReader::new(child.stdout.take().expect("stdout is piped")).lines();
+        let accepted = lines.by_ref().map_while(Result::ok).any(|line| line.contains("SUBACK"));
+        assert!(accepted, "the broker refused the subscription");
+        let (sender, messages) = sync_channel(HELD_MESSAGES);
+        spawn::thread("test-subscriber", move || {
+            lines
+                .map_while(Result::ok)
+                .filter_map(|line| message(&line))
+                .try_for_each(|message| sender.send(message))
+        })
+        .expect("a test may start a thread");
+        Self { child, messages }
+    }
+
+    /// The next message for which `wanted` holds; others are passed over.
+    pub(crate) fn wait_for(
+        &self,
+        what: &str,
+        patience: Duration,
+        wanted: impl Fn(&Message) -> bool,
+    ) -> Message {
+        let started = clock::boot_time();
+        loop {
+            let left = patience.saturating_sub(clock::boot_time().since(started));
+            match self.messages.recv_timeout(left) {
+                Ok(message) if wanted(&message) => return message,
+                Ok(_other) => {}
+                Err(RecvTimeoutError::Timeout) => panic!("waited {patience:?} in vain for {what}"),
+                Err(RecvTimeoutError::Disconnected) => panic!("the subscriber ended; no {what}"),
+            }
+        }
+    }
+
+    /// What has come and was not taken yet.
+    pub(crate) fn received(&self) -> Vec<Message> {
+        self.messages.try_iter().collect()
+    }
+}
+
+impl Drop for Subscriber {
+    fn drop(&mut self) {
+        // Errors say that it has ended already.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+/// Reads `message <topic> <payload in hexadecimal>`, which keeps every byte of a payload on one line.
+/// Other lines are the client's own.
+fn message(line: &str) -> Option<Message> {
+    let (topic, hex) = line.strip_prefix("message ")?.rsplit_once(' ')?;
+    let byte = |at: usize| u8::from_str_radix(hex.get(at..at + 2)?, 16).ok();
+    let payload = (0..hex.len()).step_by(2).map(byte).collect::<Option<Vec<u8>>>()?;
+    Some(Message { topic: topic.to_owned(), payload })
+}

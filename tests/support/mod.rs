@@ -1,0 +1,17 @@
+//! The real parts that tests stand on: a broker, storages, network namespaces, traffic, the worker.
+//!
+//! Each part is one file, starts a real program, and ends it by its id when it is dropped. Parts run
+//! in a [`Place`](place::Place): on the host's loopback, or inside a network namespace.
+//! They must not know what a test is about.
+
+pub(crate) mod azurite;
+pub(crate) mod broker;
+pub(crate) mod http;
+pub(crate) mod namespaces;
+pub(crate) mod place;
+pub(crate) mod process;
+pub(crate) mod s3;
+pub(crate) mod traffic;
+pub(crate) mod tshark;
+pub(crate) mod wait;
+pub(crate) mod worker;
