@@ -9,11 +9,11 @@ use super::environment::Environment;
 use super::notes::{Notes, or_default};
 use super::parts::Parts;
 use super::raw::{self, Interfaces};
-use super::{Config, DEFAULT, interfaces};
+use super::{Config, Control, DEFAULT, interfaces};
 use crate::rules::{self, Known};
 use crate::units::{Bytes, Span};
 use crate::yaml::{File, Place, Placed, Problem, did_you_mean};
-use crate::{capture, control, session, telemetry};
+use crate::{capture, session, telemetry};
 
 /// What the embedded default is called in problems.
 const BUILT_IN: &str = "the built-in configuration";
@@ -179,7 +179,7 @@ impl Reader<'_> {
         list
     }
 
-    fn control(&mut self) -> control::Settings {
+    fn control(&mut self) -> Control {
         let (given, default) = (&self.given.control, &self.default.control);
         let socket = match (&given.socket, &self.environment.runtime) {
             (None, Some(directory)) => directory.join("control.sock"),
@@ -209,7 +209,7 @@ impl Reader<'_> {
                 }
             }
         }
-        control::Settings { socket, listen }
+        Control { socket, listen }
     }
 
     fn ceilings(&mut self) -> session::Ceilings {
