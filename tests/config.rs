@@ -627,3 +627,13 @@ fn a_file_that_is_named_has_to_be_there() {
          create it, or name another one"
     );
 }
+
+#[test]
+fn the_installed_configuration_and_its_rules_load() {
+    let folder = Folder::new();
+    let installed = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/etc/hindsight");
+    let text = fs::read_to_string(installed.join("config.yaml")).unwrap();
+    let text = text.replace("/etc/hindsight/rules", &installed.join("rules").to_string_lossy());
+    let config = folder.load(&text).unwrap_or_else(|told| panic!("{}", told.join("\n")));
+    assert!(!config.rules.is_empty());
+}

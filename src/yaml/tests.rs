@@ -1,3 +1,4 @@
+use proptest::prelude::*;
 use serde::Deserialize;
 
 use super::*;
@@ -244,4 +245,25 @@ fn a_file_that_cannot_be_read_says_why() {
 fn many_mistakes_are_cut() {
     let text = format!("version: 1\nitems:\n{}", "  - { name: a, on: yes }\n".repeat(300));
     assert_eq!(problems(&text).len(), 50);
+}
+
+proptest! {
+    #[test]
+    fn no_text_makes_the_reader_panic(text in "[-:?{}\\[\\],&*!|>'\"%@#a-c1~<\n\t ]{0,80}") {
+        for problem in problems(&text) {
+            prop_assert!(problem.starts_with("a.yaml"), "{problem}");
+        }
+    }
+
+    #[test]
+    fn a_damaged_file_is_told_within_its_lines(cut in 0usize..90, junk in "[\\PC\n]{0,6}") {
+        let text = "version: 1\nitems:\n  - name: a\n    source: [x, 'y']\nnamed:\n  p: { mqtt: { url: u } }\n";
+        let cut = cut.min(text.len());
+        let damaged = format!("{}{junk}{}", &text[..cut], &text[cut..]);
+        let (_, problems) = File::new("a.yaml", damaged.clone()).read::<Root>();
+        let last = damaged.lines().count() + 1;
+        for place in problems.iter().filter_map(|problem| problem.place) {
+            prop_assert!((1..=last).contains(&usize::try_from(place.line).unwrap()), "{place:?}");
+        }
+    }
 }
