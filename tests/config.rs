@@ -402,6 +402,11 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     ),
     ("state: state", "stat: state", "config.yaml:3:1: unknown key `stat`; did you mean `state`?"),
     (
+        "level: warn",
+        "level: hindsight=loud",
+        "config.yaml:4:15: 'hindsight=loud' is no log level; write error, warn, info, debug or trace, or one for each part, as in info,hindsight::upload=debug",
+    ),
+    (
         "format: json }",
         "format: jsn }",
         "config.yaml:4:29: unknown value `jsn`; did you mean `json`?",
@@ -621,4 +626,14 @@ fn a_file_that_is_named_has_to_be_there() {
         "/nonexistent/config.yaml: cannot be read: No such file or directory (os error 2); \
          create it, or name another one"
     );
+}
+
+#[test]
+fn the_installed_configuration_and_its_rules_load() {
+    let folder = Folder::new();
+    let installed = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/etc/hindsight");
+    let text = fs::read_to_string(installed.join("config.yaml")).unwrap();
+    let text = text.replace("/etc/hindsight/rules", &installed.join("rules").to_string_lossy());
+    let config = folder.load(&text).unwrap_or_else(|told| panic!("{}", told.join("\n")));
+    assert!(!config.rules.is_empty());
 }

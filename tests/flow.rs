@@ -163,7 +163,11 @@ fn whole_way(pair: &Pair, broker: &Broker, storage: &impl Storage, configuration
     assert_eq!(tshark::complaints(&copy), Vec::<String>::new());
 
     let numbers = tshark::numbers(&copy);
-    assert_eq!(numbers.len() as u64, figures.packets, "the filter selects the numbered packets only");
+    assert_eq!(
+        numbers.len() as u64,
+        figures.packets,
+        "the filter selects the numbered packets only"
+    );
     let (first, last) = (numbers[0], numbers[numbers.len() - 1]);
     assert_eq!(numbers, (first..=last).collect::<Vec<_>>(), "contiguous, in order, none twice");
     assert!(first + u64::from(RATE) < before_alert, "a second and more from before: {first}");

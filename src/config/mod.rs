@@ -14,11 +14,12 @@ mod raw;
 mod settings;
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use crate::rules::RuleSet;
 use crate::yaml::Problem;
-use crate::{capture, control, notify, session, source, telemetry, upload};
+use crate::{capture, notify, session, source, telemetry, upload};
 
 pub use environment::Environment;
 
@@ -43,8 +44,17 @@ pub struct Config {
     pub storages: BTreeMap<String, upload::Settings>,
     pub notifiers: BTreeMap<String, notify::Settings>,
     pub ceilings: session::Ceilings,
-    pub control: control::Settings,
+    pub control: Control,
     pub rules: RuleSet,
+}
+
+/// Where the worker listens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Control {
+    /// The Unix socket of the control API.
+    pub socket: PathBuf,
+    /// TCP addresses for webhook sources and `/healthz`.
+    pub listen: Vec<SocketAddr>,
 }
 
 impl Config {

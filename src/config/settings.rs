@@ -9,11 +9,11 @@ use super::environment::Environment;
 use super::notes::{Notes, or_default};
 use super::parts::Parts;
 use super::raw::{self, Interfaces};
-use super::{Config, DEFAULT, interfaces};
+use super::{Config, Control, DEFAULT, interfaces};
 use crate::rules::{self, Known};
 use crate::units::{Bytes, Span};
 use crate::yaml::{File, Place, Placed, Problem, did_you_mean};
-use crate::{capture, control, session, telemetry};
+use crate::{capture, session, telemetry};
 
 /// What the embedded default is called in problems.
 const BUILT_IN: &str = "the built-in configuration";
@@ -131,12 +131,13 @@ impl Reader<'_> {
         }
     }
 
-    fn log(&self) -> telemetry::Settings {
+    fn log(&mut self) -> telemetry::Settings {
         let (given, default) = (&self.given.log, &self.default.log);
-        telemetry::Settings {
-            level: or_default(given.level.as_ref(), default.level.as_ref()).value,
-            format: given.format.or(default.format).unwrap_or_default(),
-        }
+        let level = or_default(given.level.as_ref(), default.level.as_ref());
+        let format = given.format.or(default.format).unwrap_or_default();
+        let settings = telemetry::Settings { level: level.value, format };
+        self.notes.refuse(level.place, settings.check().map_err(|error| error.to_string()));
+        settings
     }
 
     fn recorders(&mut self) -> Vec<capture::RecorderSettings> {
@@ -178,7 +179,7 @@ impl Reader<'_> {
         list
     }
 
-    fn control(&mut self) -> control::Settings {
+    fn control(&mut self) -> Control {
         let (given, default) = (&self.given.control, &self.default.control);
         let socket = match (&given.socket, &self.environment.runtime) {
             (None, Some(directory)) => directory.join("control.sock"),
@@ -208,7 +209,7 @@ impl Reader<'_> {
                 }
             }
         }
-        control::Settings { socket, listen }
+        Control { socket, listen }
     }
 
     fn ceilings(&mut self) -> session::Ceilings {

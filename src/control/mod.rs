@@ -22,18 +22,11 @@ use tokio_util::sync::CancellationToken;
 use crate::source::webhook::Receiver;
 use crate::worker::Handle;
 
+/// The settings stand in `config`, which this room is built on: the other way would be a cycle.
+pub use crate::config::Control as Settings;
 pub use api::{Captures, Outcomes, Recorders};
 pub use problem::Problem;
 use serve::BOUNDS;
-
-/// Where the worker listens.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Settings {
-    /// The Unix socket of the control API.
-    pub socket: PathBuf,
-    /// TCP addresses for webhook sources and `/healthz`.
-    pub listen: Vec<SocketAddr>,
-}
 
 /// Why the worker cannot listen.
 #[derive(Debug, thiserror::Error)]

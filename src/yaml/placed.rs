@@ -9,8 +9,8 @@ use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use super::problem::Place;
 
 /// The names under which these types ask the decoder for more than serde's data model has.
-pub(super) const PLACED: &str = "hindsight::yaml::Placed";
-pub(super) const LIST: &str = "hindsight::yaml::List";
+pub(super) const PLACED: &str = "yaml::Placed";
+pub(super) const LIST: &str = "yaml::List";
 
 /// A value with its place.
 #[derive(Clone, Debug, PartialEq, Eq)]
