@@ -101,7 +101,9 @@ fn bus(broker: &Mosquitto) -> Notifiers {
 fn subscriber(broker: &Mosquitto, topic: &str) -> impl Future<Output = String> + use<> {
     let url = broker.url();
     let (_, port) = url.rsplit_once(':').unwrap();
-    let mut subscriber = Command::new("mosquitto_sub")
+    // Line by line also into a pipe, and never for ever.
+    let mut subscriber = Command::new("stdbuf")
+        .args(["-oL", "mosquitto_sub", "-W", "60"])
         .args(["-V", "5", "-q", "1", "-d", "-h", "127.0.0.1", "-p", port])
         .args(["-t", topic, "-C", "1", "-F", "payload %C %p"])
         .stdout(Stdio::piped())
