@@ -6,6 +6,7 @@
 mod mosquitto;
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use hindsight::clock;
@@ -350,5 +351,29 @@ async fn a_refused_account_is_named_and_a_new_password_is_taken_up() {
     assert!(!error.contains("wrong-one"), "{error}");
     broker.file("secret", "right\n");
     source.connected().await;
+    source.end().await;
+}
+
+#[tokio::test]
+async fn an_encrypted_broker_is_trusted_by_its_ca_and_by_no_other() {
+    let fixture = |name: &str| {
+        PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tls").join(name)
+    };
+    let (certificate, key) = (fixture("broker.pem"), fixture("broker.key"));
+    let broker =
+        Mosquitto::start(&format!("certfile {}\nkeyfile {}", certificate.display(), key.display()));
+    let trusting = |ca: &str| Settings {
+        url: broker.url().replace("mqtt://", "mqtts://"),
+        ca_file: Some(fixture(ca)),
+        ..settings(&broker)
+    };
+    let mut source = Source::start(trusting("ca.pem"));
+    source.connected().await;
+    source.end().await;
+
+    let mut source = Source::start(trusting("stranger.pem"));
+    let health = source.until(|health| health.failures > 0).await;
+    let error = health.error.unwrap();
+    assert!(error.contains("certificate"), "{error}");
     source.end().await;
 }

@@ -8,11 +8,11 @@
 //! that comes late can never acknowledge a message of a later connection, whose packet ids the broker
 //! has used anew.
 //!
-//! Back pressure. At most [`room`] holds of what was received waits for the worker; while there is no
-//! room the socket is not read, so the broker (and TCP) holds the rest. Acknowledgements are
+//! Back pressure. There is room for a bounded number of messages and bytes that wait for the worker;
+//! without room the socket is not read, so the broker (and TCP) holds the rest. Acknowledgements are
 //! handed to the client without waiting, so the task that polls it never waits for itself. Without
-//! reading there are no pings either: when no room comes for [`STALL_LIMIT`], before the broker would
-//! give us up, the connection is closed, and opened again once the worker has answered what it has.
+//! reading there are no pings either: when no room comes for as long as a
+//! keep alive, before the broker would give us up, the connection is closed, and opened again once the worker has answered what it has.
 //!
 //! Invariant: no PUBACK before the worker's answer. Knows nothing of rules or captures.
 

@@ -41,16 +41,17 @@ impl Reporter {
     }
 
     fn tell(&self, ok: bool, state: &str, error: Option<String>, failures: u32) {
-        let changed = self.health.send_if_modified(|health| {
+        self.health.send_modify(|health| {
             // `since` counts from the change of state, not from the last of many equal failures.
-            let since = if health.state == state { health.since } else { clock::wall_time() };
-            let kind = "mqtt".to_owned();
-            let (name, state) = (self.name.clone(), state.to_owned());
-            let next = Health { name, kind, ok, state, since, error, failures };
-            let changed = *health != next;
-            *health = next;
-            changed
+            if health.state != state {
+                health.since = clock::wall_time();
+            }
+            health.name.clone_from(&self.name);
+            health.kind = "mqtt".to_owned();
+            health.ok = ok;
+            health.state = state.to_owned();
+            health.error = error;
+            health.failures = failures;
         });
-        tracing::trace!(source = self.name, changed, "health");
     }
 }

@@ -17,7 +17,8 @@ const ROOM: u32 = 32 * 1024;
 /// The most messages that find room at once.
 pub(super) const MAX_MESSAGES: usize = 1024;
 
-const _: () = assert!(MAX_MESSAGES * 32 == 32 * 1024, "MAX_MESSAGES is ROOM / COST_OF_A_MESSAGE");
+const _: () =
+    assert!(MAX_MESSAGES == 1024 && ROOM / COST_OF_A_MESSAGE == 1024, "they are one bound");
 
 /// Room for what waits; given back when a permit is dropped.
 pub(super) struct Room(Arc<Semaphore>);
