@@ -1,6 +1,37 @@
 //! The capture engine: recorders that hold the last seconds, and captures that read them.
+//!
+//! ```text
+//! opener -> recorder (a thread per interface) -> log <- reader <- feed <- job (a thread per capture)
+//!                                                                          |-> segment -> file
+//! ```
+//!
+//! Packets stay in the threads of this room; what leaves it are coarse reports and files. It knows
+//! nothing of rules, uploads and the journal. Invariant: every packet that passed an interface in a
+//! capture's window is written, not selected, or counted as lost.
+
+mod aligned;
+mod bell;
+mod engine;
+mod error;
+mod feed;
+mod file;
+mod interface;
+mod job;
+mod log;
+mod opener;
+mod private;
+mod reader;
+mod recorder;
+mod recovery;
+mod section;
+mod segment;
 
 use std::path::PathBuf;
+
+pub use engine::Engine;
+pub use error::Error;
+pub use interface::default_route_interface;
+pub use recovery::seal_leftovers;
 
 /// Settings of the engine.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,13 +1,38 @@
 //! The configuration: raw YAML in, every room's own settings out.
+//!
+//! Three stages: what the file may say ([`raw`]); the same over the embedded default, checked
+//! ([`settings`], [`parts`]); the rooms' own settings and the compiled rules ([`Config`]). All
+//! problems of the configuration and of the rules are told together, and nothing is changed.
+//! Secrets are only seen to be readable here; the rooms that use them read them.
+
+mod check;
+mod environment;
+mod interfaces;
+mod notes;
+mod parts;
+mod raw;
+mod settings;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use crate::rules::RuleSet;
+use crate::yaml::Problem;
 use crate::{capture, control, notify, session, source, telemetry, upload};
+
+pub use environment::Environment;
+
+/// The configuration that is read where neither the command line nor the environment names one.
+pub const DEFAULT_FILE: &str = "/etc/hindsight/config.yaml";
+
+/// The embedded default, which is also the reference page of all keys.
+pub const DEFAULT: &str = include_str!("default.yaml");
 
 /// All that `hindsight run` needs, checked.
 #[derive(Clone, Debug)]
 pub struct Config {
+    /// The file it was read from; absent for the embedded default.
+    pub file: Option<PathBuf>,
     /// The host's name in files, object names and notices; safe in a path.
     pub host: String,
     /// Where the journal and the spool are.
@@ -19,4 +44,28 @@ pub struct Config {
     pub notifiers: BTreeMap<String, notify::Settings>,
     pub ceilings: session::Ceilings,
     pub control: control::Settings,
+    pub rules: RuleSet,
+}
+
+impl Config {
+    /// Loads the file at `path`; without one, the file that `HINDSIGHT_CONFIG` names, else
+    /// [`DEFAULT_FILE`] if it is there, else the embedded default. Blocks: reads files, and has
+    /// the filters of rules compiled.
+    ///
+    /// # Errors
+    /// All problems that could be found in the configuration and in the rules.
+    pub fn load(path: Option<&Path>) -> Result<Self, Vec<Problem>> {
+        Self::load_in(path, &Environment::read())
+    }
+
+    /// As [`load`](Self::load), in a given environment.
+    ///
+    /// # Errors
+    /// All problems that could be found in the configuration and in the rules.
+    pub fn load_in(path: Option<&Path>, environment: &Environment) -> Result<Self, Vec<Problem>> {
+        let default = Path::new(DEFAULT_FILE);
+        let path =
+            path.or(environment.config.as_deref()).or_else(|| default.exists().then_some(default));
+        settings::load(path, environment)
+    }
 }

@@ -1,12 +1,52 @@
 //! What a capture selects: structured 5-tuple entries and tcpdump expressions.
 //!
-//! A [`Filter`] is data. [`compile`](compile::compile) turns it into a [`Program`](program::Program)
-//! for one interface: libpcap compiles, we validate the classic BPF as the kernel does and evaluate
-//! it in safe Rust. Meaning = what `tcpdump -r FILE FILTER` selects. Knows nothing of captures.
+//! A [`Filter`] is data. [`compile`] turns it into a [`Program`] for one interface: libpcap
+//! compiles, we validate the classic BPF as the kernel does and evaluate it in safe Rust.
+//! Meaning = what `tcpdump -r FILE FILTER` selects, with [`Filter::expression_for`] as the FILTER.
+//! Knows nothing of captures.
+//!
+//! # What an entry means
+//!
+//! An entry selects IPv4 and IPv6 packets, untagged or behind one VLAN tag, for which all fields
+//! that are given hold. `protocol: icmp` is ICMP and ICMPv6. Ports are those of TCP, UDP and SCTP;
+//! a fragment other than the first has none. ARP is no IP packet: name it in an expression.
+//!
+//! `local` and `remote` are the two ends of a packet, so that one entry selects both directions:
+//! a packet is selected if its source can be the local end and its destination the remote end, and
+//! the fields hold for these, or the other way round. Which end is local:
+//!
+//! 1. With `local_ip`: the end that is in it, whatever addresses the interface has.
+//! 2. With `remote_ip` and no local field: the end that is not in `remote_ip`; a packet is selected
+//!    whatever its other end is.
+//! 3. Else, ports alone do not tell, so the addresses of the interface do: if exactly one end is
+//!    among them, it is the local one. If both are (the host talks to itself) or neither is (routed
+//!    and mirrored traffic, broadcast, multicast, or no address is known), either may be.
+//!
+//! # What an expression means
+//!
+//! It is tcpdump's language (pcap-filter(7)), on the frame with its VLAN tag in place, as it is in
+//! the file. It has to hold besides the entries and stands before them, in parentheses. A word of it
+//! that moves all later offsets (`vlan`, `mpls`, `pppoes`, `geneve`) therefore moves those of the
+//! entries as well: `vlan 7` with an entry selects what the entry selects within VLAN 7.
+
+mod compile;
+mod error;
+mod eval;
+mod expression;
+mod networks;
+mod operation;
+mod parse;
+mod program;
+mod words;
 
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
+
+pub use compile::{LinkType, compile};
+pub use error::Error;
+pub use eval::Packet;
+pub use program::{Instruction, Invalid, MAX_INSTRUCTIONS, Program};
 
 /// Entries are alternatives; an expression has to hold as well. Empty selects everything.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,4 +90,21 @@ pub enum Addresses {
 pub struct Ports {
     pub first: u16,
     pub last: u16,
+}
+
+impl Filter {
+    /// The whole filter in tcpdump's language, for an Ethernet interface with the addresses
+    /// `local`. The empty text selects everything.
+    pub fn expression_for(&self, local: &[IpAddr]) -> String {
+        expression::of(self, local, LinkType::Ethernet)
+    }
+
+    /// Checks a filter when a rule is loaded: compiles it for Ethernet and no address. Blocks, for
+    /// as long as [`compile`] does.
+    ///
+    /// # Errors
+    /// As those of [`compile`].
+    pub fn check(&self) -> Result<(), Error> {
+        compile(self, &[], LinkType::Ethernet).map(drop)
+    }
 }

@@ -1,1 +1,279 @@
 //! The kernel's packet ring (AF_PACKET, TPACKET_V3) behind a small safe face.
+//!
+//! A [`Ring`] holds back the blocks that the kernel has closed, oldest first, until they are given
+//! back: that is the window into the past. Any thread may [`pin`](Ring::pin) a held block by its
+//! sequence number and read its packets. Knows nothing of captures, files and filters.
+//!
+//! Invariant: a block that is pinned is never given back to the kernel; `ledger` keeps it, `sys`
+//! relies on it, and nothing outside this folder can break it.
+
+mod frame;
+mod geometry;
+mod ledger;
+mod sys;
+
+use std::io;
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use nix::errno::Errno;
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
+
+pub use frame::{Direction, Frame, Frames, Header};
+pub use geometry::Geometry;
+
+use ledger::{Claim, Ledger, Lookup};
+use sys::Mapping;
+
+/// The frame size that the kernel wants to be told: unused by TPACKET_V3, whose packets are as
+/// large as they are, but it has to divide the block.
+const FRAME_BYTES: u32 = 2048;
+
+/// One instruction of a classic BPF program (`struct sock_filter`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Instruction {
+    pub code: u16,
+    pub jt: u8,
+    pub jf: u8,
+    pub k: u32,
+}
+
+/// Why there is no ring.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error(
+        "opening a packet socket needs CAP_NET_RAW: run `setcap cap_net_raw+ep <path of hindsight>`, \
+         or set AmbientCapabilities=CAP_NET_RAW in the service unit"
+    )]
+    Privilege,
+    #[error("the kernel has no {mib} MiB for the ring; set a smaller `memory` for the recorder")]
+    Memory { mib: u64 },
+    #[error("{doing}")]
+    Step {
+        doing: &'static str,
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// Describes a ring. The socket hears nothing before the last step, [`bind`](Self::bind).
+#[derive(Clone, Debug)]
+pub struct Builder {
+    geometry: Geometry,
+    program: Vec<Instruction>,
+    ignore_outgoing: bool,
+    promiscuous: bool,
+}
+
+impl Builder {
+    pub const fn new(geometry: Geometry) -> Self {
+        Self { geometry, program: Vec::new(), ignore_outgoing: false, promiscuous: false }
+    }
+
+    /// Only packets that the program selects reach the ring, cut to what it returns. Empty: all.
+    pub fn filter(mut self, program: Vec<Instruction>) -> Self {
+        self.program = program;
+        self
+    }
+
+    /// Leaves out what this host sends: on the loopback device every packet comes by twice.
+    pub const fn ignore_outgoing(mut self, yes: bool) -> Self {
+        self.ignore_outgoing = yes;
+        self
+    }
+
+    /// Asks the interface for packets that are addressed to others, for as long as the ring lives.
+    pub const fn promiscuous(mut self, yes: bool) -> Self {
+        self.promiscuous = yes;
+        self
+    }
+
+    /// Opens the socket and makes the ring. Takes up to a second per GiB: not for async threads.
+    ///
+    /// # Errors
+    /// The privilege is missing, the kernel has not enough memory, or a system call failed.
+    pub fn bind(self, interface: i32) -> Result<Ring, Error> {
+        let socket = open_socket()?;
+        self.set_options(socket.as_fd())?;
+        self.allocate(socket.as_fd())?;
+        let mapping = Mapping::new(socket, &self.geometry).map_err(step("mapping the ring"))?;
+        if self.promiscuous {
+            join_promiscuous(mapping.socket(), interface)?;
+        }
+        sys::bind(mapping.socket(), interface).map_err(step("binding to the interface"))?;
+        let ledger = Mutex::new(Ledger::new(self.geometry.blocks));
+        Ok(Ring { mapping, ledger, geometry: self.geometry })
+    }
+
+    fn set_options(&self, socket: BorrowedFd<'_>) -> Result<(), Error> {
+        let packet = |option, value: i32, doing| {
+            sys::set_option(socket, libc::SOL_PACKET, option, &value).map_err(step(doing))
+        };
+        let version = libc::tpacket_versions::TPACKET_V3 as i32;
+        packet(libc::PACKET_VERSION, version, "asking for TPACKET_V3 (Linux 3.2 has it)")?;
+        // Makes the kernel stamp each packet once, early, in nanoseconds, the same for all rings.
+        sys::set_option(socket, libc::SOL_SOCKET, libc::SO_TIMESTAMPNS, &1_i32)
+            .map_err(step("asking for time stamps"))?;
+        if self.ignore_outgoing {
+            let doing = "leaving out sent packets (PACKET_IGNORE_OUTGOING, Linux 4.20 has it)";
+            packet(libc::PACKET_IGNORE_OUTGOING, 1, doing)?;
+        }
+        if !self.program.is_empty() {
+            sys::attach_filter(socket, &self.program).map_err(step("attaching the filter"))?;
+        }
+        Ok(())
+    }
+
+    fn allocate(&self, socket: BorrowedFd<'_>) -> Result<(), Error> {
+        let Geometry { block_bytes, blocks, retire_ms } = self.geometry;
+        let request = libc::tpacket_req3 {
+            tp_block_size: block_bytes,
+            tp_block_nr: blocks,
+            tp_frame_size: FRAME_BYTES,
+            tp_frame_nr: block_bytes / FRAME_BYTES * blocks,
+            tp_retire_blk_tov: retire_ms,
+            tp_sizeof_priv: 0,
+            tp_feature_req_word: 0,
+        };
+        match sys::set_option(socket, libc::SOL_PACKET, libc::PACKET_RX_RING, &request) {
+            Err(error) if error.kind() == io::ErrorKind::OutOfMemory => {
+                Err(Error::Memory { mib: self.geometry.bytes() >> 20 })
+            }
+            outcome => outcome.map_err(step("making the ring")),
+        }
+    }
+}
+
+fn open_socket() -> Result<OwnedFd, Error> {
+    // No protocol: until it is bound, the socket hears nothing.
+    match socket(AddressFamily::Packet, SockType::Raw, SockFlag::SOCK_CLOEXEC, None) {
+        Ok(socket) => Ok(socket),
+        Err(Errno::EPERM | Errno::EACCES) => Err(Error::Privilege),
+        Err(error) => Err(step("opening a packet socket")(error.into())),
+    }
+}
+
+/// Reference-counted by the kernel and gone with the socket, unlike the flag on the interface.
+fn join_promiscuous(socket: BorrowedFd<'_>, interface: i32) -> Result<(), Error> {
+    let request = libc::packet_mreq {
+        mr_ifindex: interface,
+        mr_type: u16::try_from(libc::PACKET_MR_PROMISC).expect("the constant is 1"),
+        mr_alen: 0,
+        mr_address: [0; 8],
+    };
+    sys::set_option(socket, libc::SOL_PACKET, libc::PACKET_ADD_MEMBERSHIP, &request)
+        .map_err(step("asking for promiscuous mode"))
+}
+
+fn step(doing: &'static str) -> impl FnOnce(io::Error) -> Error {
+    move |source| Error::Step { doing, source }
+}
+
+/// A ring that records.
+#[derive(Debug)]
+pub struct Ring {
+    mapping: Mapping,
+    ledger: Mutex<Ledger>,
+    geometry: Geometry,
+}
+
+/// What stands at a sequence number.
+#[derive(Debug)]
+pub enum Pin<'r> {
+    /// It was given back; this is the oldest that is still there (or the next to come).
+    Gone(u64),
+    /// The kernel has not closed it, or [`Ring::take_closed`] has not seen it.
+    NotYet,
+    Held(Block<'r>),
+}
+
+impl Ring {
+    pub const fn geometry(&self) -> &Geometry {
+        &self.geometry
+    }
+
+    /// How many blocks are held back from the kernel.
+    pub fn held(&self) -> u32 {
+        self.ledger().held()
+    }
+
+    /// Takes over the next block, if the kernel has closed it.
+    pub fn take_closed(&self) -> Option<Header> {
+        let mut ledger = self.ledger();
+        let slot = ledger.next_slot()?;
+        if !self.mapping.is_closed(slot, ledger.next()) {
+            return None;
+        }
+        let claim = ledger.take_over()?;
+        let header = Header::read(self.mapping.block(&claim));
+        ledger.unpin(claim);
+        header
+    }
+
+    /// Gives the oldest held block back to the kernel. False if there is none or it is pinned.
+    pub fn give_back_oldest(&self) -> bool {
+        let freed = self.ledger().give_back_oldest();
+        let found = freed.is_some();
+        if let Some(freed) = freed {
+            self.mapping.give_back(freed);
+        }
+        found
+    }
+
+    /// Pins the block with this sequence number; the first is 1.
+    pub fn pin(&self, sequence: u64) -> Pin<'_> {
+        match self.ledger().pin(sequence) {
+            Lookup::Gone(oldest) => Pin::Gone(oldest),
+            Lookup::NotYet => Pin::NotYet,
+            Lookup::Held(claim) => Pin::Held(Block { ring: self, claim: Some(claim) }),
+        }
+    }
+
+    /// Whether no packet waits in the block that the kernel is filling.
+    pub fn open_block_is_empty(&self) -> bool {
+        let ledger = self.ledger();
+        let next = ledger.next();
+        ledger.next_slot().is_none_or(|slot| self.mapping.open_packets(slot, next) == 0)
+    }
+
+    /// How many packets the kernel could not put into the ring since the last call.
+    ///
+    /// # Errors
+    /// getsockopt(2) failed.
+    pub fn take_drops(&self) -> io::Result<u64> {
+        sys::statistics(self.mapping.socket()).map(|statistics| statistics.tp_drops.into())
+    }
+
+    fn ledger(&self) -> MutexGuard<'_, Ledger> {
+        // No code that runs under the lock leaves the ledger half changed.
+        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A pinned block: its packets stay readable until this is dropped.
+#[derive(Debug)]
+pub struct Block<'r> {
+    ring: &'r Ring,
+    /// Present until the drop, which hands it back.
+    claim: Option<Claim>,
+}
+
+impl Block<'_> {
+    /// Its packets, in the order in which the ring took them.
+    pub fn frames(&self) -> Frames<'_> {
+        let bytes = self.claim.as_ref().map(|claim| self.ring.mapping.block(claim));
+        Frames::new(bytes.unwrap_or_default())
+    }
+
+    pub fn sequence(&self) -> u64 {
+        self.claim.as_ref().map_or(0, Claim::sequence)
+    }
+}
+
+impl Drop for Block<'_> {
+    fn drop(&mut self) {
+        if let Some(claim) = self.claim.take() {
+            self.ring.ledger().unpin(claim);
+        }
+    }
+}

@@ -31,10 +31,10 @@ impl File {
     /// It cannot be read, is larger than 4 MiB, or is no UTF-8 text.
     pub fn open(path: &Path) -> Result<Self, Problem> {
         let cannot_read = |error: &io::Error| {
-            let hint = match error.kind() {
-                io::ErrorKind::NotFound => "create it, or name another one",
-                io::ErrorKind::PermissionDenied => "make it readable for the user of the worker",
-                _ => "see that it is a plain file that can be read",
+            let hint = if error.kind() == io::ErrorKind::NotFound {
+                "create it, or name another one"
+            } else {
+                "make it a plain file that the user of the worker can read"
             };
             Problem::of_file(path, format!("cannot be read: {error}")).with_hint(hint)
         };
@@ -91,11 +91,28 @@ impl File {
         Problem {
             file: self.path.clone(),
             place: Some(place),
-            source_line: self.text.lines().nth(line).unwrap_or_default().to_owned(),
+            source_line: without_credentials(self.text.lines().nth(line).unwrap_or_default()),
             message: message.into(),
             hint: None,
         }
     }
+}
+
+/// A line to be shown: what stands in an address before `@` is a user and a password. As many stars
+/// stand for it, so that columns stay right.
+fn without_credentials(line: &str) -> String {
+    let mut shown = String::with_capacity(line.len());
+    let mut rest = line;
+    while let Some(scheme_end) = rest.find("://") {
+        let (before, after) = rest.split_at(scheme_end + 3);
+        shown.push_str(before);
+        let authority = after.find(|c: char| "/\"' ".contains(c)).unwrap_or(after.len());
+        let hidden = after[..authority].rfind('@').unwrap_or(0);
+        shown.extend(after[..hidden].chars().map(|_| '*'));
+        rest = &after[hidden..];
+    }
+    shown.push_str(rest);
+    shown
 }
 
 /// Reads the tree, leaving out one mistake after the other, until it reads.

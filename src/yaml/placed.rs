@@ -107,7 +107,7 @@ impl<'de, V: Deserialize<'de>> Deserialize<'de> for Named<V> {
 }
 
 /// The version of a file's form: `N`, and no other.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Version<const N: u32>;
 
 impl<'de, const N: u32> Deserialize<'de> for Version<N> {

@@ -86,6 +86,10 @@ struct Builder<'t, 'f> {
 }
 
 impl<'t> Builder<'t, '_> {
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "what the grammar has not here is one error"
+    )]
     fn document(&mut self) -> Result<Option<Node>, Failed> {
         let mut root = None;
         loop {
@@ -117,6 +121,10 @@ impl<'t> Builder<'t, '_> {
         self.node_from(event, place, depth)
     }
 
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "what the grammar has not here is one error"
+    )]
     fn node_from(&mut self, event: Event<'t>, place: Place, depth: usize) -> Result<Node, Failed> {
         if depth > MAX_DEPTH {
             return Err((place, Fault::new(format!("nested deeper than {MAX_DEPTH} levels"))));

@@ -1,0 +1,174 @@
+//! The engine's face: recorders that run, captures that begin and stop.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tracing::{error, warn};
+
+use crate::capture::bell::Bell;
+use crate::capture::job::{Job, Orders};
+use crate::capture::opener::Request;
+use crate::capture::recorder::Recorder;
+use crate::capture::{Error, RecorderSettings, Settings};
+use crate::clock;
+use crate::model::{CaptureId, CapturePlan, RecorderStatus, Report, StopReason, Totals};
+use crate::spawn;
+
+/// The most captures at a time. Admission allows fewer; this bounds threads and buffers (1.2 MiB
+/// each) whatever asks.
+const MAX_CAPTURES: usize = 128;
+
+/// How long a shutdown waits for the captures to seal their files.
+const SHUTDOWN_PATIENCE: Duration = Duration::from_secs(20);
+
+/// The running engine.
+#[derive(Debug)]
+pub struct Engine {
+    spool: PathBuf,
+    recorders: Arc<[Recorder]>,
+    jobs: Mutex<BTreeMap<CaptureId, Running>>,
+    /// Rings when a capture has ended.
+    ended: Arc<Bell>,
+    reports: mpsc::Sender<Report>,
+}
+
+#[derive(Debug)]
+struct Running {
+    orders: Arc<Orders>,
+    thread: JoinHandle<()>,
+}
+
+impl Engine {
+    /// Opens the recorders. Blocking: up to a second per GiB of their memory. An interface that is
+    /// not there yet is waited for.
+    ///
+    /// # Errors
+    /// The privilege or the memory for a ring is missing, or an interface is of a kind that cannot
+    /// be recorded.
+    pub fn start(settings: Settings, reports: mpsc::Sender<Report>) -> Result<Self, Error> {
+        let start = |settings: RecorderSettings| Recorder::start(request(settings), true);
+        let recorders = settings.recorders.into_iter().map(start);
+        Ok(Self {
+            spool: settings.spool,
+            recorders: recorders.collect::<Result<_, Error>>()?,
+            jobs: Mutex::new(BTreeMap::new()),
+            ended: Arc::default(),
+            reports,
+        })
+    }
+
+    /// Begins a capture. Never blocks: what goes wrong comes as [`Report::Ended`]. A capture that
+    /// runs already is left alone.
+    pub fn begin(&self, capture: CaptureId, name: String, plan: CapturePlan) {
+        let mut jobs = self.jobs();
+        jobs.retain(|_capture, running| !running.thread.is_finished());
+        if jobs.contains_key(&capture) {
+            return;
+        }
+        if jobs.len() >= MAX_CAPTURES {
+            let error = Error::TooMany { running: jobs.len() };
+            self.refuse(capture, &error);
+            return;
+        }
+        let orders = Arc::<Orders>::default();
+        let job = Job {
+            capture: capture.clone(),
+            name,
+            plan,
+            spool: self.spool.clone(),
+            recorders: Arc::clone(&self.recorders),
+            orders: Arc::clone(&orders),
+            reports: self.reports.clone(),
+        };
+        let ended = Arc::clone(&self.ended);
+        let thread_name = format!("cap {capture}");
+        let body = move || {
+            job.run();
+            ended.ring();
+        };
+        match spawn::thread(&thread_name, body) {
+            Ok(thread) => {
+                jobs.insert(capture, Running { orders, thread });
+            }
+            Err(source) => self.refuse(capture, &Error::Thread { name: thread_name, source }),
+        }
+    }
+
+    /// Ends a capture now. One that has ended, or never was, is fine.
+    pub fn stop(&self, capture: &CaptureId, reason: StopReason) {
+        if let Some(running) = self.jobs().get(capture) {
+            running.orders.stop(reason, clock::wall_time());
+        }
+    }
+
+    /// What the recorders hold.
+    pub fn recorders(&self) -> Vec<RecorderStatus> {
+        self.recorders.iter().map(Recorder::status).collect()
+    }
+
+    /// Ends every capture as `AgentStopped` and waits until their files are sealed, for a bounded
+    /// time. Meanwhile the reports must be received, or their receiver be dropped.
+    pub async fn shutdown(self) {
+        let stopped = spawn::blocking(move || self.stop_all()).await;
+        if let Err(panic) = stopped {
+            error!("stopping the captures failed inside: {panic}");
+        }
+    }
+
+    fn stop_all(self) {
+        let now = clock::now();
+        for running in self.jobs().values() {
+            running.orders.stop(StopReason::AgentStopped, now.wall);
+        }
+        let give_up_at = now.boot + SHUTDOWN_PATIENCE;
+        loop {
+            self.jobs().retain(|_capture, running| !running.thread.is_finished());
+            let left = give_up_at.since(clock::boot_time());
+            if self.jobs().is_empty() || left.is_zero() {
+                break;
+            }
+            // A thread rings shortly before it is finished.
+            self.ended.wait(left.min(Duration::from_millis(5)));
+        }
+        for capture in self.jobs().keys() {
+            warn!(%capture, "the capture did not end in time; its file is sealed at the next start");
+        }
+        self.recorders.iter().for_each(Recorder::stop);
+    }
+
+    /// Says that a capture could not begin, without waiting.
+    fn refuse(&self, capture: CaptureId, why: &Error) {
+        let report = Report::Ended {
+            capture,
+            reason: StopReason::Error,
+            error: Some(why.sentence()),
+            totals: Totals::default(),
+            interfaces: Vec::new(),
+        };
+        if let Err(unsent) = self.reports.try_send(report) {
+            error!(
+                "a capture was refused ({}), and there is no room to report it: {unsent}",
+                why.sentence()
+            );
+        }
+    }
+
+    fn jobs(&self) -> MutexGuard<'_, BTreeMap<CaptureId, Running>> {
+        // Entries are put in and taken out whole.
+        self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn request(settings: RecorderSettings) -> Request {
+    Request {
+        interface: settings.interface,
+        memory_bytes: settings.memory_bytes,
+        bytes_per_packet: settings.bytes_per_packet,
+        promiscuous: settings.promiscuous,
+        program: Vec::new(),
+    }
+}

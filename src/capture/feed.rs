@@ -1,0 +1,258 @@
+//! One interface of one capture: its packets in the window, filtered, as records of the file.
+//!
+//! Every packet of the window ends in exactly one count: written, not selected, or lost.
+
+use crate::capture::Error;
+use crate::capture::reader::{Loss, Reader, Step};
+use crate::capture::recorder::Recorder;
+use crate::capture::segment::{Segment, statistics};
+use crate::clock::WallTime;
+use crate::filter::{Packet, Program};
+use crate::model::{InterfaceTotals, StopReason};
+use crate::pcapng::{PacketBlock, Statistics, flags};
+use crate::ring::{Direction, Frame};
+
+/// Where a VLAN tag stands in a frame, in bytes: after both addresses.
+const TAG_OFFSET: usize = 12;
+
+/// What is taken, of all that the reader gives.
+#[derive(Debug)]
+pub(super) struct Selection {
+    pub(super) from: WallTime,
+    /// Packets at this instant are no longer part of it.
+    pub(super) until: WallTime,
+    pub(super) trigger_at: WallTime,
+    /// The comment of the first packet at or after the trigger, until it was written.
+    pub(super) trigger_comment: Option<String>,
+    /// The most packets in the file.
+    pub(super) packets: u64,
+    /// 0 keeps packets whole.
+    pub(super) bytes_per_packet: usize,
+}
+
+/// One interface of a capture.
+#[derive(Debug)]
+pub(super) struct Feed {
+    /// Its place among the interfaces of the file.
+    number: u32,
+    name: String,
+    reader: Reader,
+    program: Program,
+    counts: Counts,
+    /// Lost since the last packet that was written.
+    untold: u64,
+    /// The recorder that runs for this capture alone.
+    private: Option<Recorder>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Counts {
+    /// Packets of the window that were read.
+    seen: u64,
+    written: u64,
+    loss: Loss,
+}
+
+impl Feed {
+    pub(super) fn new(
+        number: u32,
+        name: String,
+        reader: Reader,
+        program: Program,
+        private: Option<Recorder>,
+    ) -> Self {
+        Self { number, name, reader, program, counts: Counts::default(), untold: 0, private }
+    }
+
+    pub(super) const fn reader(&self) -> &Reader {
+        &self.reader
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(super) fn filter(&self) -> &str {
+        self.program.text()
+    }
+
+    /// Takes the next block, if there is one. The segment must have room. A reason ends the capture.
+    pub(super) fn take_block(
+        &mut self,
+        selection: &mut Selection,
+        segment: &mut Segment,
+    ) -> Option<StopReason> {
+        let Step { block, loss } = self.reader.step()?;
+        let mut desk = Desk {
+            number: self.number,
+            program: &self.program,
+            counts: &mut self.counts,
+            untold: &mut self.untold,
+        };
+        desk.lose(loss);
+        let mut frames = block.frames();
+        for frame in frames.by_ref() {
+            if let Some(reason) = desk.take(&frame, selection, segment) {
+                return Some(reason);
+            }
+        }
+        // What cannot be read of a block is as lost as if it had been overwritten.
+        desk.lose(Loss { dropped_by_kernel: 0, overrun: frames.left().into() });
+        None
+    }
+
+    /// Counts what was dropped after the last block.
+    pub(super) fn close(&mut self) {
+        self.counts.loss.dropped_by_kernel += self.reader.last_drops();
+    }
+
+    /// Ends the recorder that ran for this capture alone.
+    pub(super) fn stop(self) {
+        if let Some(recorder) = self.private {
+            recorder.stop();
+        }
+    }
+
+    pub(super) fn totals(&self) -> InterfaceTotals {
+        InterfaceTotals {
+            interface: self.name.clone(),
+            received: self.counts.seen + self.counts.loss.overrun,
+            written: self.counts.written,
+            dropped_by_kernel: self.counts.loss.dropped_by_kernel,
+            overrun: self.counts.loss.overrun,
+            filter: self.program.text().to_owned(),
+        }
+    }
+
+    pub(super) fn statistics(
+        &self,
+        at: WallTime,
+        window: (WallTime, WallTime),
+    ) -> Statistics<'static> {
+        let totals = self.totals();
+        let counts = [totals.received, totals.dropped_by_kernel, totals.overrun, totals.written];
+        statistics(self.number, at, window, counts)
+    }
+
+    /// The error of an interface that went away.
+    pub(super) fn lost(&self) -> Option<Error> {
+        let why = self.reader.log().lost()?;
+        Some(Error::Away { interface: self.name.clone(), why })
+    }
+}
+
+/// The parts of a feed that packets pass while one of its blocks is pinned.
+struct Desk<'f> {
+    number: u32,
+    program: &'f Program,
+    counts: &'f mut Counts,
+    untold: &'f mut u64,
+}
+
+impl Desk<'_> {
+    fn lose(&mut self, loss: Loss) {
+        self.counts.loss.dropped_by_kernel += loss.dropped_by_kernel;
+        self.counts.loss.overrun += loss.overrun;
+        *self.untold += loss.dropped_by_kernel + loss.overrun;
+    }
+
+    fn take(
+        &mut self,
+        frame: &Frame<'_>,
+        selection: &mut Selection,
+        segment: &mut Segment,
+    ) -> Option<StopReason> {
+        if frame.at < selection.from || frame.at >= selection.until {
+            return None;
+        }
+        let tag = frame.vlan.filter(|_tag| frame.data.len() >= TAG_OFFSET);
+        let wire_len = frame.wire_len + if tag.is_some() { 4 } else { 0 };
+        let packet = Packet { data: frame.data, vlan: tag, wire_len };
+        if !self.program.selects(&packet) {
+            self.counts.seen += 1;
+            return None;
+        }
+        if segment.packets() >= selection.packets {
+            return Some(StopReason::PacketsExceeded);
+        }
+        let is_trigger = frame.at >= selection.trigger_at;
+        let block = PacketBlock {
+            interface: self.number,
+            at: frame.at,
+            parts: cut(parts(frame.data, tag.as_ref()), selection.bytes_per_packet),
+            wire_len,
+            flags: Some(flags_of(frame)),
+            drop_count: (*self.untold > 0).then_some(*self.untold),
+            comment: selection.trigger_comment.as_deref().filter(|_comment| is_trigger),
+        };
+        if !segment.put(&block) {
+            return Some(StopReason::BytesExceeded);
+        }
+        self.counts.seen += 1;
+        self.counts.written += 1;
+        *self.untold = 0;
+        if is_trigger {
+            selection.trigger_comment = None;
+        }
+        (segment.packets() >= selection.packets).then_some(StopReason::PacketsExceeded)
+    }
+}
+
+/// The packet as it was on the wire: the tag goes back to its place.
+fn parts<'p>(data: &'p [u8], tag: Option<&'p [u8; 4]>) -> [&'p [u8]; 3] {
+    match (tag, data.split_at_checked(TAG_OFFSET)) {
+        (Some(tag), Some((addresses, rest))) => [addresses, tag, rest],
+        (Some(_) | None, _) => [data, &[], &[]],
+    }
+}
+
+/// The first `bytes` of the packet; 0: all of it.
+fn cut(parts: [&[u8]; 3], bytes: usize) -> [&[u8]; 3] {
+    let mut left = if bytes == 0 { usize::MAX } else { bytes };
+    parts.map(|part| {
+        let part = &part[..part.len().min(left)];
+        left -= part.len();
+        part
+    })
+}
+
+const fn flags_of(frame: &Frame<'_>) -> u32 {
+    let direction = match frame.direction {
+        Direction::Host => flags::INBOUND | flags::UNICAST,
+        Direction::Broadcast => flags::INBOUND | flags::BROADCAST,
+        Direction::Multicast => flags::INBOUND | flags::MULTICAST,
+        Direction::OtherHost => flags::INBOUND | flags::PROMISCUOUS,
+        Direction::Outgoing => flags::OUTBOUND,
+        Direction::Unknown => 0,
+    };
+    let not_ready = if frame.checksum_not_ready { flags::CHECKSUM_NOT_READY } else { 0 };
+    let valid = if frame.checksum_valid { flags::CHECKSUM_VALID } else { 0 };
+    direction | not_ready | valid
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tag_goes_back_after_the_addresses() {
+        let data: Vec<u8> = (0..20).collect();
+        let tag = [0x81, 0, 0, 5];
+        let whole = parts(&data, Some(&tag)).concat();
+        assert_eq!(whole[..12], data[..12]);
+        assert_eq!(whole[12..16], tag);
+        assert_eq!(whole[16..], data[12..]);
+    }
+
+    #[test]
+    fn a_cut_counts_from_the_first_byte_with_the_tag_in_it() {
+        let data: Vec<u8> = (0..20).collect();
+        let tag = [0x81, 0, 0, 5];
+        let whole = parts(&data, Some(&tag)).concat();
+        for bytes in 1..30 {
+            let expected = &whole[..bytes.min(whole.len())];
+            assert_eq!(cut(parts(&data, Some(&tag)), bytes).concat(), expected);
+        }
+        assert_eq!(cut(parts(&data, None), 0).concat(), data);
+    }
+}

@@ -1,0 +1,129 @@
+//! What a capture's file says about itself: the comment of the section, of the packet at the
+//! trigger, and of a file that a crash has cut.
+
+use serde_json::{Map, Value, json};
+
+use crate::clock::WallTime;
+use crate::model::{CaptureId, CapturePlan};
+
+/// The most that the comment of a section takes, in bytes; an option of pcapng holds 65,532.
+const MAX_COMMENT_BYTES: usize = 65_000;
+
+/// The most of an event's name that stands at the packet after the trigger, in characters.
+const MAX_NAME_CHARS: usize = 128;
+
+/// Says that a file was cut. People read it in the statistics of each interface.
+pub(super) const CUT: &str = "partial: the capture was cut short, and this file was closed \
+    afterwards; packets of its last second or so may be missing, and losses were not counted";
+
+/// The comment of the section: one JSON object with all that tells where the packets come from.
+pub(super) fn comment(
+    capture: &CaptureId,
+    name: &str,
+    plan: &CapturePlan,
+    held_from: WallTime,
+) -> String {
+    let event = serde_json::from_str(&plan.event_json)
+        .unwrap_or_else(|_not_json| Value::String(plan.event_json.clone()));
+    let comment = object(capture, name, plan, held_from, event);
+    if comment.len() <= MAX_COMMENT_BYTES {
+        return comment;
+    }
+    let event = json!({ "id": plan.event, "name": shortened(&plan.event_name), "cut": true });
+    object(capture, name, plan, held_from, event)
+}
+
+fn object(
+    capture: &CaptureId,
+    name: &str,
+    plan: &CapturePlan,
+    held_from: WallTime,
+    event: Value,
+) -> String {
+    let fields = [
+        ("capture", json!(name)),
+        ("capture_id", json!(capture)),
+        ("host", json!(plan.host)),
+        ("rule", json!(plan.rule)),
+        ("incident", json!(plan.incident)),
+        ("trigger_at", json!(plan.trigger_at)),
+        ("window", json!({ "from": plan.from(), "until": plan.until() })),
+        ("held_from", json!(held_from)),
+        ("event", event),
+    ];
+    let fields = fields.into_iter().map(|(key, value)| (key.to_owned(), value));
+    Value::Object(fields.collect::<Map<_, _>>()).to_string()
+}
+
+/// The comment of the first packet at or after the trigger.
+pub(super) fn trigger_comment(plan: &CapturePlan) -> String {
+    let (name, rule, at) = (shortened(&plan.event_name), &plan.rule, plan.trigger_at);
+    format!("trigger: {name} (event {}, rule {rule}) arrived at {at}", plan.event)
+}
+
+/// Text of an event, for a place that people read: short, and without control characters.
+fn shortened(text: &str) -> String {
+    let plain = |c: char| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c };
+    text.chars().take(MAX_NAME_CHARS).map(plain).collect()
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::filter::Filter;
+    use crate::model::{EventId, IncidentId, Limits};
+
+    /// A plan as a rule makes it.
+    pub(in crate::capture) fn plan() -> CapturePlan {
+        let seconds = Duration::from_secs;
+        CapturePlan {
+            rule: "retransmits".to_owned(),
+            incident: IncidentId::from_text("0123456789abcdef"),
+            event: EventId::from_text("e1"),
+            event_name: "TcpRetransmits".to_owned(),
+            event_json: r#"{"labels":{"instance":"a\nb"}}"#.to_owned(),
+            host: "edge-7".to_owned(),
+            interfaces: vec!["lo".to_owned()],
+            trigger_at: WallTime::from_nanos(1_000_000_000_000),
+            look_back: seconds(10),
+            filter: Filter::default(),
+            limits: Limits {
+                duration: seconds(60),
+                bytes: 1 << 20,
+                packets: None,
+                bytes_per_packet: 0,
+            },
+            storage: "local".to_owned(),
+            notify: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn the_section_names_event_rule_incident_capture_and_host() {
+        let id = CaptureId::from_text("c1");
+        let text = comment(&id, "retransmits-1", &plan(), WallTime::from_nanos(0));
+        let value: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(value["event"]["labels"]["instance"], "a\nb");
+        assert_eq!(value["incident"], "0123456789abcdef");
+        assert_eq!(value["capture"], "retransmits-1");
+        assert_eq!((&value["rule"], &value["host"]), (&json!("retransmits"), &json!("edge-7")));
+    }
+
+    #[test]
+    fn an_event_that_is_too_long_is_replaced_and_the_comment_stays_json() {
+        let plan = CapturePlan { event_json: format!("\"{}\"", "x".repeat(70_000)), ..plan() };
+        let text = comment(&CaptureId::from_text("c1"), "n", &plan, WallTime::from_nanos(0));
+        let value: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(value["event"]["cut"], true);
+        assert!(text.len() <= MAX_COMMENT_BYTES);
+    }
+
+    #[test]
+    fn a_name_with_line_breaks_stays_on_one_line() {
+        let plan = CapturePlan { event_name: "a\nb\x1b[31m".to_owned(), ..plan() };
+        let text = trigger_comment(&plan);
+        assert!(!text.contains(char::is_control), "{text:?}");
+    }
+}

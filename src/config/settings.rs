@@ -1,0 +1,343 @@
+//! What the file says over what the embedded default says, checked and turned into settings.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use super::check;
+use super::environment::Environment;
+use super::notes::{Notes, or_default};
+use super::parts::Parts;
+use super::raw::{self, Interfaces};
+use super::{Config, DEFAULT, interfaces};
+use crate::rules::{self, Known};
+use crate::units::{Bytes, Span};
+use crate::yaml::{File, Place, Placed, Problem, did_you_mean};
+use crate::{capture, control, session, telemetry};
+
+/// What the embedded default is called in problems.
+const BUILT_IN: &str = "the built-in configuration";
+
+/// The least memory of a recorder, in bytes: below, the ring has too few blocks to hold any back.
+const MIN_MEMORY: u64 = 1 << 20;
+
+/// The most memory of a recorder, in bytes: it is locked memory of the kernel.
+const MAX_MEMORY: u64 = 16 << 30;
+
+/// The most captures at one time: each has threads and open files.
+const MAX_CONCURRENT: u32 = 1_000;
+
+/// The most captures an hour: beyond it a ceiling is none.
+const MAX_CAPTURES_PER_HOUR: u32 = 1_000_000;
+
+/// The longest path of a Unix socket, in bytes. Source: unix(7), sun_path less its end byte.
+const MAX_SOCKET_BYTES: usize = 107;
+
+pub(super) fn load(path: Option<&Path>, environment: &Environment) -> Result<Config, Vec<Problem>> {
+    let built_in = File::new(BUILT_IN, DEFAULT);
+    let default = match built_in.read::<raw::Config>() {
+        (Some(default), problems) if problems.is_empty() => default,
+        (_, problems) => return Err(problems),
+    };
+    let Some(path) = path else {
+        let notes = Notes::new(built_in, PathBuf::from("/"));
+        let given = raw::Config::default();
+        return Reader { notes, complete: true, given, default, environment }.read(None);
+    };
+    let file = File::open(path).map_err(|problem| vec![problem])?;
+    let (given, problems) = file.read::<raw::Config>();
+    let folder = path.parent().unwrap_or_else(|| Path::new("")).to_owned();
+    let folder = std::path::absolute(&folder).unwrap_or(folder);
+    let complete = problems.is_empty();
+    let Some(given) = given else {
+        return Err(problems);
+    };
+    let mut notes = Notes::new(file, folder);
+    notes.add(problems);
+    Reader { notes, complete, given, default, environment }.read(Some(path))
+}
+
+/// Turns a file into settings, noting every mistake.
+struct Reader<'a> {
+    notes: Notes,
+    /// Whether all of the file could be read: otherwise names in it may be missing.
+    complete: bool,
+    given: raw::Config,
+    default: raw::Config,
+    environment: &'a Environment,
+}
+
+impl Reader<'_> {
+    fn read(mut self, path: Option<&Path>) -> Result<Config, Vec<Problem>> {
+        let host = self.host();
+        let state_directory = self.state();
+        let log = self.log();
+        let recorders = self.recorders();
+        let control = self.control();
+        let ceilings = self.ceilings();
+        let parts = self.parts(&host, &state_directory);
+        let defaults = self.defaults(&parts, &ceilings);
+        let known = Known {
+            complete: self.complete,
+            sources: parts.sources.keys().cloned().collect(),
+            storages: parts.storages.keys().cloned().collect(),
+            notifiers: parts.notifiers.keys().cloned().collect(),
+            interfaces: recorders.iter().map(|recorder| recorder.interface.clone()).collect(),
+            duration: ceilings.duration,
+            bytes: ceilings.bytes,
+            host: host.clone(),
+        };
+        let settings = rules::Settings { paths: self.rule_paths(), defaults };
+        let rules = match rules::load(&settings, &known) {
+            Ok(rules) if !self.notes.has_problems() => rules,
+            Ok(_) => return Err(self.notes.into_problems()),
+            Err(problems) => {
+                self.notes.add(problems);
+                return Err(self.notes.into_problems());
+            }
+        };
+        Ok(Config {
+            file: path.map(Path::to_owned),
+            host,
+            capture: capture::Settings { spool: state_directory.join("spool"), recorders },
+            state_directory,
+            log,
+            sources: parts.sources,
+            storages: parts.storages,
+            notifiers: parts.notifiers,
+            ceilings,
+            control,
+            rules,
+        })
+    }
+
+    fn host(&mut self) -> String {
+        let Some(name) = &self.given.host.name else {
+            return check::safe_host(self.environment.host.as_deref().unwrap_or_default());
+        };
+        if !check::is_host(&name.value) {
+            let message = format!("`{}` cannot be a part of a file name", name.value);
+            let hint = "take letters, digits, `.`, `_` and `-`, at most 64";
+            self.notes.note(name.place, message, hint);
+        }
+        name.value.clone()
+    }
+
+    fn state(&self) -> PathBuf {
+        match (&self.given.state, &self.environment.state) {
+            (Some(given), _) => self.notes.path(&given.value),
+            (None, Some(directory)) => directory.clone(),
+            (None, None) => or_default(None, self.default.state.as_ref()).value,
+        }
+    }
+
+    fn log(&self) -> telemetry::Settings {
+        let (given, default) = (&self.given.log, &self.default.log);
+        telemetry::Settings {
+            level: or_default(given.level.as_ref(), default.level.as_ref()).value,
+            format: given.format.or(default.format).unwrap_or_default(),
+        }
+    }
+
+    fn recorders(&mut self) -> Vec<capture::RecorderSettings> {
+        let (given, default) = (&self.given.recorder, &self.default.recorder);
+        let memory = or_default(given.memory.as_ref(), default.memory.as_ref());
+        let interfaces = or_default(given.interfaces.as_ref(), default.interfaces.as_ref());
+        let bytes_per_packet = given.bytes_per_packet.or(default.bytes_per_packet).unwrap_or(0);
+        let promiscuous = given.promiscuous.or(default.promiscuous).unwrap_or(false);
+        if !(MIN_MEMORY..=MAX_MEMORY).contains(&memory.value.0) {
+            let message = format!("a recorder cannot have {} of memory", memory.value);
+            let hint = format!("give it {} to {}", Bytes(MIN_MEMORY), Bytes(MAX_MEMORY));
+            self.notes.note(memory.place, message, hint);
+        }
+        let names = match interfaces.value {
+            Interfaces::Auto => capture::default_route_interface().into_iter().collect(),
+            Interfaces::Listed(names) => self.interfaces(names),
+        };
+        let recorder = |interface| capture::RecorderSettings {
+            interface,
+            memory_bytes: memory.value.0,
+            bytes_per_packet,
+            promiscuous,
+        };
+        names.into_iter().map(recorder).collect()
+    }
+
+    fn interfaces(&mut self, names: Vec<Placed<String>>) -> Vec<String> {
+        let mut list = Vec::with_capacity(names.len());
+        for name in names {
+            if list.contains(&name.value) {
+                let message = format!("`{}` is named twice", name.value);
+                self.notes.note(name.place, message, "name each interface once");
+            } else if !interfaces::is_name(&name.value) {
+                let message = format!("`{}` is no name of an interface", name.value);
+                self.notes.note(name.place, message, "take one that `ip link` shows");
+            }
+            list.push(name.value);
+        }
+        list
+    }
+
+    fn control(&mut self) -> control::Settings {
+        let (given, default) = (&self.given.control, &self.default.control);
+        let socket = match (&given.socket, &self.environment.runtime) {
+            (None, Some(directory)) => directory.join("control.sock"),
+            (given, _) => {
+                let socket = or_default(given.as_ref(), default.socket.as_ref());
+                let path = self.notes.path(&socket.value);
+                if path.as_os_str().len() > MAX_SOCKET_BYTES {
+                    let message = format!("a socket's path has at most {MAX_SOCKET_BYTES} bytes");
+                    self.notes.note(socket.place, message, "take a shorter one");
+                }
+                path
+            }
+        };
+        let texts = given.listen.as_ref().or(default.listen.as_ref()).cloned().unwrap_or_default();
+        let mut listen: Vec<SocketAddr> = Vec::with_capacity(texts.len());
+        for text in texts {
+            match text.value.parse() {
+                Ok(address) if !listen.contains(&address) => listen.push(address),
+                Ok(_) => {
+                    let message = format!("`{}` is named twice", text.value);
+                    self.notes.note(text.place, message, "name each address once");
+                }
+                Err(_) => {
+                    let message = format!("`{}` is no address to listen on", text.value);
+                    let hint = "write an IP address and a port, as in 127.0.0.1:9188 or [::]:9188";
+                    self.notes.note(text.place, message, hint);
+                }
+            }
+        }
+        control::Settings { socket, listen }
+    }
+
+    fn ceilings(&mut self) -> session::Ceilings {
+        let (given, default) = (&self.given.ceilings, &self.default.ceilings);
+        let duration = or_default(given.duration.as_ref(), default.duration.as_ref());
+        let bytes = or_default(given.bytes.as_ref(), default.bytes.as_ref());
+        let concurrent = or_default(given.concurrent.as_ref(), default.concurrent.as_ref());
+        let hourly =
+            or_default(given.captures_per_hour.as_ref(), default.captures_per_hour.as_ref());
+        if duration.value.0.is_zero() || bytes.value.0 == 0 {
+            let place = if duration.value.0.is_zero() { duration.place } else { bytes.place };
+            self.notes.note(place, "with this ceiling nothing can be captured", "give more");
+        }
+        session::Ceilings {
+            duration: duration.value.0,
+            bytes: bytes.value.0,
+            concurrent: self.count(&concurrent, MAX_CONCURRENT),
+            captures_per_hour: self.count(&hourly, MAX_CAPTURES_PER_HOUR),
+        }
+    }
+
+    fn count(&mut self, count: &Placed<u32>, most: u32) -> usize {
+        if !(1..=most).contains(&count.value) {
+            let message =
+                format!("expected a whole number from 1 to {most}, found {}", count.value);
+            self.notes.note(count.place, message, None);
+        }
+        usize::try_from(count.value).unwrap_or(usize::MAX)
+    }
+
+    fn parts(&mut self, host: &str, state: &Path) -> Parts {
+        let listen = self.given.control.listen.as_ref().or(self.default.control.listen.as_ref());
+        let listens = listen.is_some_and(|addresses| !addresses.is_empty());
+        let notes = &mut self.notes;
+        let mut parts = Parts::new(host, listens);
+        match (&self.given.sources, &self.default.sources) {
+            (Some(sources), _) => parts.add_sources(notes, sources),
+            // The default's sources are webhooks: without an address there are none.
+            (None, Some(sources)) if listens => parts.add_sources(notes, sources),
+            (None, _) => {}
+        }
+        match (&self.given.storages, &self.default.storages) {
+            (Some(storages), _) => parts.add_storages(notes, storages, None),
+            (None, Some(storages)) => parts.add_storages(notes, storages, Some(state)),
+            (None, None) => {}
+        }
+        if let Some(notifiers) = &self.given.notifiers {
+            parts.add_notifiers(notes, notifiers);
+        }
+        parts
+    }
+
+    fn defaults(&mut self, parts: &Parts, ceilings: &session::Ceilings) -> rules::Defaults {
+        let (given, default) = (self.given.defaults.clone(), &self.default.defaults);
+        let (capture, default_capture) = (&given.capture, &default.capture);
+        let (limits, default_limits) = (&capture.limits, &default_capture.limits);
+        let duration = or_default(limits.duration.as_ref(), default_limits.duration.as_ref());
+        let bytes = or_default(limits.bytes.as_ref(), default_limits.bytes.as_ref());
+        let look_back = capture.look_back.or(default_capture.look_back).unwrap_or_default();
+        let notify = given.notify.or_else(|| default.notify.clone()).unwrap_or_default();
+        let storage = self.default_storage(parts);
+        self.check_limit("duration", duration.place, duration.value, Span(ceilings.duration));
+        self.check_limit("bytes", bytes.place, bytes.value, Bytes(ceilings.bytes));
+        for name in &notify {
+            self.check_reference("notifier", name, &parts.notifiers.keys().cloned().collect());
+        }
+        rules::Defaults {
+            look_back: look_back.0,
+            duration: duration.value.0,
+            bytes: bytes.value.0,
+            storage,
+            notify: notify.into_iter().map(|name| name.value).collect(),
+        }
+    }
+
+    /// The storage of rules that name none: as the file says, else the only one, else the
+    /// embedded default's.
+    fn default_storage(&mut self, parts: &Parts) -> String {
+        let given = self.given.defaults.storage.clone();
+        let mut names = parts.storages.keys();
+        if let (None, Some(only), None) = (&given, names.next(), names.next()) {
+            return only.clone();
+        }
+        let name = or_default(given.as_ref(), self.default.defaults.storage.as_ref());
+        self.check_reference("storage", &name, &parts.storages.keys().cloned().collect());
+        name.value
+    }
+
+    fn check_reference(&mut self, what: &str, name: &Placed<String>, known: &BTreeSet<String>) {
+        if self.complete && !known.contains(&name.value) {
+            let hint = did_you_mean(&name.value, known.iter().map(String::as_str))
+                .unwrap_or_else(|| format!("add it to {what}s, or name none"));
+            self.notes.note(name.place, format!("unknown {what} `{}`", name.value), hint);
+        }
+    }
+
+    fn check_limit<T: Ord + Default + Copy + std::fmt::Display>(
+        &mut self,
+        name: &str,
+        place: Place,
+        given: T,
+        ceiling: T,
+    ) {
+        if given == T::default() {
+            self.notes.note(place, format!("a capture of {given} makes no sense"), "give more");
+        } else if given > ceiling {
+            let message = format!(
+                "defaults.capture.limits.{name} {given} is above ceilings.{name} {ceiling}"
+            );
+            self.notes.note(place, message, "lower the default, or raise the ceiling");
+        }
+    }
+
+    /// The rules' files. Those of the embedded default need not exist.
+    fn rule_paths(&mut self) -> Vec<PathBuf> {
+        let Some(given) = &self.given.rules else {
+            let default = self.default.rules.iter().flatten().map(|path| path.value.clone());
+            return default.filter(|path| path.exists()).collect();
+        };
+        let mut paths = Vec::with_capacity(given.len());
+        for placed in given {
+            let path = self.notes.path(&placed.value);
+            if path.exists() {
+                paths.push(path);
+            } else {
+                let message = format!("{} does not exist", path.display());
+                self.notes.note(placed.place, message, "create it, or name another one");
+            }
+        }
+        paths
+    }
+}

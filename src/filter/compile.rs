@@ -1,0 +1,313 @@
+//! From a filter to a checked program, with libpcap's compiler at arm's length.
+//!
+//! libpcap needs seconds for some thousand terms and cannot be stopped, so it runs on a thread of
+//! its own: who waits gives up after [`LIMIT`], and the thread keeps its place among the
+//! [`MAX_COMPILERS`] until it is through. The only place that knows the crate `pcap`.
+
+use std::net::IpAddr;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::{Condvar, Mutex, PoisonError};
+use std::time::Duration;
+
+use pcap::{Capture, Linktype, Precision};
+
+use super::error::{Error, shown};
+use super::program::{Instruction, Program};
+use super::{Filter, expression, words};
+use crate::spawn;
+
+/// How long a filter may wait for its turn, and then how long it may take to compile. Usual ones
+/// take a few milliseconds.
+const LIMIT: Duration = Duration::from_secs(5);
+
+/// How many filters are compiled at once, those included that nobody waits for any more.
+const MAX_COMPILERS: usize = 4;
+
+/// The longest expression of a user, in bytes; it bounds what libpcap has to parse.
+const MAX_EXPRESSION_BYTES: usize = 16 * 1024;
+
+/// What a program returns for a packet that it selects: in the kernel that is the length to keep,
+/// in bytes, and as much as tcpdump keeps. libpcap's 65,535 would cut what TSO and GRO have joined.
+const KEEP_BYTES: u32 = 262_144;
+
+/// The code of `ret #k`.
+const RETURN_CONSTANT: u16 = 0x06;
+
+/// What libpcap says where the optimiser finds that nothing can pass.
+const REJECTS_ALL: &str = "expression rejects all packets";
+
+/// What the frames of an interface begin with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LinkType {
+    /// Ethernet, the loopback interface included.
+    Ethernet,
+    /// IPv4 or IPv6 at once, as tunnels have it.
+    RawIp,
+}
+
+impl LinkType {
+    /// The LINKTYPE_ value for capture files (tcpdump.org/linktypes.html).
+    pub const fn in_files(self) -> u16 {
+        match self {
+            Self::Ethernet => 1,
+            Self::RawIp => 101,
+        }
+    }
+
+    /// The DLT_ value for libpcap, which for raw IP is another one on Linux (pcap/dlt.h).
+    const fn for_libpcap(self) -> Linktype {
+        match self {
+            Self::Ethernet => Linktype(1),
+            Self::RawIp => Linktype(12),
+        }
+    }
+}
+
+/// Compiles a filter for an interface with the addresses `local`. Blocks, for at most some seconds.
+///
+/// # Errors
+/// The filter is refused; the message names what and why. [`Error::is_transient`] if it was not
+/// the filter's fault.
+pub fn compile(filter: &Filter, local: &[IpAddr], link: LinkType) -> Result<Program, Error> {
+    expression::check_entries(filter)?;
+    let own = expression::own(filter);
+    own.map_or(Ok(()), check_own)?;
+    let text = expression::of(filter, local, link);
+    let job = Job { own: own.map(str::to_owned), text: text.clone(), link };
+    let instructions = run_apart(job)?;
+    let refused = shown(&text);
+    Program::new(instructions, text).map_err(|source| Error::Program { text: refused, source })
+}
+
+/// What has to be so before libpcap may see an expression.
+fn check_own(own: &str) -> Result<(), Error> {
+    if own.len() > MAX_EXPRESSION_BYTES {
+        return Err(Error::TooLong { bytes: own.len(), most: MAX_EXPRESSION_BYTES });
+    }
+    if own.contains('\0') {
+        return Err(Error::ZeroByte { expression: shown(own) });
+    }
+    words::check(own)
+}
+
+/// What the compiling thread needs.
+struct Job {
+    /// The user's expression, compiled alone first: parentheses that close what it has not opened,
+    /// and its other errors, are then its own.
+    own: Option<String>,
+    text: String,
+    link: LinkType,
+}
+
+/// Compiles on a thread of its own and waits for it, but not for ever.
+fn run_apart(job: Job) -> Result<Vec<Instruction>, Error> {
+    let text = shown(&job.text);
+    let Some(place) = Place::wait() else {
+        return Err(Error::Busy { text, limit: LIMIT });
+    };
+    let (answer, answered) = mpsc::sync_channel(1);
+    let thread = spawn::thread("filter-compile", move || {
+        let result = libpcap(&job);
+        drop(place);
+        // Nobody waits any more where this fails.
+        drop(answer.send(result));
+    });
+    match thread {
+        Ok(_detached) => {}
+        Err(source) => return Err(Error::Thread { text, source }),
+    }
+    match answered.recv_timeout(LIMIT) {
+        Ok(result) => result,
+        Err(RecvTimeoutError::Timeout) => Err(Error::Slow { text, limit: LIMIT }),
+        Err(RecvTimeoutError::Disconnected) => Err(Error::Lost { text }),
+    }
+}
+
+/// How many places among the compilers are taken.
+static TAKEN: Mutex<usize> = Mutex::new(0);
+static FREED: Condvar = Condvar::new();
+
+/// A place among the compilers; free again when dropped.
+struct Place;
+
+impl Place {
+    /// Waits for a place; `None` if there is none for [`LIMIT`].
+    fn wait() -> Option<Self> {
+        let taken = TAKEN.lock().unwrap_or_else(PoisonError::into_inner);
+        let (mut taken, _) = FREED
+            .wait_timeout_while(taken, LIMIT, |taken| *taken >= MAX_COMPILERS)
+            .unwrap_or_else(PoisonError::into_inner);
+        (*taken < MAX_COMPILERS).then(|| {
+            *taken += 1;
+            Self
+        })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        *TAKEN.lock().unwrap_or_else(PoisonError::into_inner) -= 1;
+        FREED.notify_one();
+    }
+}
+
+/// Compiles the user's expression, then the whole. May take long.
+fn libpcap(job: &Job) -> Result<Vec<Instruction>, Error> {
+    let whole = |reason| whole_error(&job.text, reason);
+    let handle = Capture::dead_with_precision(job.link.for_libpcap(), Precision::Nano)
+        .map_err(|error| whole(reason(error)))?;
+    if let Some(own) = &job.own {
+        handle.compile(own, true).map_err(|error| own_error(own, reason(error)))?;
+    }
+    let program = handle.compile(&job.text, true).map_err(|error| whole(reason(error)))?;
+    // The crate hides the fields of an instruction, but prints them: "code jt jf k".
+    program
+        .get_instructions()
+        .iter()
+        .map(|instruction| {
+            let printed = instruction.to_string();
+            read(&printed).ok_or_else(|| whole(format!("unreadable instruction '{printed}'")))
+        })
+        .collect()
+}
+
+fn own_error(own: &str, reason: String) -> Error {
+    if reason == REJECTS_ALL {
+        return Error::SelectsNothing { text: shown(own) };
+    }
+    Error::Expression { expression: shown(own), reason: shown(&reason) }
+}
+
+fn whole_error(text: &str, reason: String) -> Error {
+    if reason == REJECTS_ALL {
+        return Error::SelectsNothing { text: shown(text) };
+    }
+    Error::Whole { text: shown(text), reason: shown(&reason) }
+}
+
+/// libpcap's own words, without the crate's.
+fn reason(error: pcap::Error) -> String {
+    if let pcap::Error::PcapError(text) = error { text } else { error.to_string() }
+}
+
+fn read(printed: &str) -> Option<Instruction> {
+    let mut numbers = printed.split(' ');
+    let code = numbers.next()?.parse().ok()?;
+    let jt = numbers.next()?.parse().ok()?;
+    let jf = numbers.next()?.parse().ok()?;
+    let k = numbers.next()?.parse().ok()?;
+    let k = if code == RETURN_CONSTANT && k != 0 { KEEP_BYTES } else { k };
+    numbers.next().is_none().then_some(Instruction { code, jt, jf, k })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::filter::{Addresses, Entry, Packet, Protocol};
+
+    fn expression(text: &str) -> Filter {
+        Filter { entries: Vec::new(), expression: Some(text.to_owned()) }
+    }
+
+    fn refused(text: &str) -> String {
+        expression(text).check().unwrap_err().to_string()
+    }
+
+    fn remote(addresses: &str) -> Filter {
+        let remote_ip = Addresses::parse_list("remote_ip", addresses).unwrap();
+        Filter { entries: vec![Entry { remote_ip, ..Entry::default() }], expression: None }
+    }
+
+    #[test]
+    fn an_empty_filter_selects_everything() {
+        let program = compile(&Filter::default(), &[], LinkType::Ethernet).unwrap();
+        assert!(program.selects(&Packet { data: &[], vlan: None, wire_len: 0 }));
+        assert_eq!(program.text(), "");
+        let keep_all = Instruction { code: RETURN_CONSTANT, jt: 0, jf: 0, k: KEEP_BYTES };
+        assert_eq!(program.instructions(), [keep_all]);
+    }
+
+    #[test]
+    fn a_bad_expression_is_named_with_its_reason_and_a_right_one() {
+        for (text, reason) in [
+            ("tcp prot 80", "names 'prot'"),
+            ("host web-1.example.org", "names 'web-1.example.org'"),
+            ("host or tcp", "syntax error"),
+            ("tcp) or (udp", "syntax error"),
+            ("port no-such-service", "unknown port 'no-such-service'"),
+            ("port 80 and (no-such-service)", "unknown port 'no-such-service'"),
+            ("ip proto no-such", "unknown ip proto 'no-such'"),
+            ("net 10.0.0.1/24", "non-network bits set"),
+            ("tcp[0] / 0 == 1", "division by zero"),
+            ("tcp \u{e4}", "syntax error"),
+        ] {
+            let message = refused(text);
+            assert!(message.starts_with(&format!("bpf: '{text}' ")), "{message}");
+            assert!(message.contains(reason), "{message}");
+            assert!(message.contains(", as in "), "{message}");
+        }
+        assert!(refused("tcp\0 or udp").contains("zero byte"));
+        assert!(refused(&"tcp or ".repeat(4_000)).contains("27999 bytes long"));
+    }
+
+    #[test]
+    fn what_only_the_kernel_or_a_loop_could_tell_is_refused() {
+        for text in ["inbound", "outbound and tcp", "ifindex 2", "ether[0 - 4] = 1"] {
+            assert!(refused(text).contains("reads what is not in the packet"), "{text}");
+        }
+        assert!(refused("ip6 protochain 6").contains("protochain, which makes loops"));
+    }
+
+    #[test]
+    fn parts_that_exclude_each_other_are_told() {
+        assert!(refused("tcp and udp").contains("no packet can pass 'tcp and udp'"));
+        let tcp = Entry { protocol: Some(Protocol::Tcp), ..Entry::default() };
+        let filter = Filter { entries: vec![tcp], expression: Some("arp".to_owned()) };
+        let message = filter.check().unwrap_err().to_string();
+        assert!(message.contains("no packet can pass '(arp) and"), "{message}");
+    }
+
+    #[test]
+    fn a_filter_that_is_too_large_is_refused_in_time() {
+        let many: Vec<_> = (0..256).map(|host| format!("2001:db8:{host:x}::{host:x}")).collect();
+        let message = remote(&many.join(";")).check().unwrap_err().to_string();
+        let expected = message.contains("instructions and at most 4096")
+            || message.contains("longer than 5 s");
+        assert!(expected, "{message}");
+    }
+
+    #[test]
+    fn many_may_compile_at_once() {
+        let threads: Vec<_> = (0..16)
+            .map(|host| {
+                spawn::thread("test-compile", move || remote(&format!("10.0.0.{host}")).check())
+                    .unwrap()
+            })
+            .collect();
+        for thread in threads {
+            thread.join().unwrap().unwrap();
+        }
+    }
+
+    #[test]
+    fn the_scanner_of_libpcap_knows_every_word_that_we_let_pass() {
+        let handle = Capture::dead(Linktype(1)).unwrap();
+        for word in words::KNOWN {
+            // A word that it does not know would be a port's name, which it looks up in a table.
+            if let Err(error) = handle.compile(&format!("port {word}"), true) {
+                assert!(!error.to_string().contains("unknown port"), "{word}: {error}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_link_without_ethernet_has_its_own_offsets() {
+        let program = compile(&remote("10.0.0.2"), &[], LinkType::RawIp).unwrap();
+        let mut packet = [0; 40];
+        packet[0] = 0x45;
+        packet[12..20].copy_from_slice(&[10, 0, 0, 1, 10, 0, 0, 2]);
+        assert!(program.selects(&Packet { data: &packet, vlan: None, wire_len: 40 }));
+        packet[19] = 3;
+        assert!(!program.selects(&Packet { data: &packet, vlan: None, wire_len: 40 }));
+    }
+}

@@ -1,0 +1,284 @@
+//! The packets of one block. Every offset and length in it was written by the kernel, and each is
+//! checked against the block all the same: a wrong one ends the iteration, it never leads outside.
+//!
+//! Layout (linux/if_packet.h): a 48-byte block descriptor, then for each packet a 48-byte
+//! `tpacket3_hdr`, a `sockaddr_ll`, and the bytes of the packet at `tp_mac`.
+
+use crate::clock::WallTime;
+
+/// Size of `struct tpacket_block_desc`, and of `struct tpacket3_hdr`, in bytes.
+const HEADER_BYTES: usize = 48;
+
+/// Where `sll_pkttype` stands after the start of a packet's header.
+const PACKET_TYPE: usize = HEADER_BYTES + 10;
+
+/// The EtherType of a VLAN tag whose own was not recorded (IEEE 802.1Q).
+const VLAN_ETHERTYPE: u16 = 0x8100;
+
+/// What the kernel says about one closed block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Header {
+    pub sequence: u64,
+    pub packets: u32,
+    /// Bytes of the block that are used, headers included.
+    pub used_bytes: u32,
+    /// When the block was opened: at its first packet or before.
+    pub opened_at: WallTime,
+    /// The stamp of its last packet.
+    pub last_at: WallTime,
+    /// Packets were dropped since the drop counters were read before this block was closed.
+    pub losing: bool,
+}
+
+impl Header {
+    /// Reads the descriptor at the start of a block.
+    pub fn read(block: &[u8]) -> Option<Self> {
+        Some(Self {
+            losing: u32_at(block, 8)? & libc::TP_STATUS_LOSING != 0,
+            packets: u32_at(block, 12)?,
+            used_bytes: u32_at(block, 20)?,
+            sequence: u64_at(block, 24)?,
+            opened_at: stamp(u32_at(block, 32)?, u32_at(block, 36)?),
+            last_at: stamp(u32_at(block, 40)?, u32_at(block, 44)?),
+        })
+    }
+}
+
+/// Which way a packet went, and how it was addressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// Received, addressed to this host.
+    Host,
+    /// Received as a link-layer broadcast.
+    Broadcast,
+    /// Received as a link-layer multicast.
+    Multicast,
+    /// Received though addressed to somebody else (promiscuous mode).
+    OtherHost,
+    /// Sent by this host.
+    Outgoing,
+    Unknown,
+}
+
+/// One packet as the ring holds it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Frame<'a> {
+    pub at: WallTime,
+    /// The bytes that were recorded, from the link layer on, without the tag in `vlan`.
+    pub data: &'a [u8],
+    /// The length on the wire in bytes, without the tag in `vlan`.
+    pub wire_len: u32,
+    /// The tag that the kernel took out, as it stood at byte 12: EtherType, then tag control.
+    pub vlan: Option<[u8; 4]>,
+    pub direction: Direction,
+    /// The network card, or nobody, is going to fill in the transport checksum.
+    pub checksum_not_ready: bool,
+    /// The transport checksum was found right.
+    pub checksum_valid: bool,
+}
+
+/// Iterates over the packets of a block.
+#[derive(Clone, Debug)]
+pub struct Frames<'a> {
+    block: &'a [u8],
+    /// Where the next packet's header stands; none after the last packet.
+    offset: Option<usize>,
+    left: u32,
+}
+
+impl<'a> Frames<'a> {
+    /// Over the packets of `block`, which starts with its descriptor.
+    pub fn new(block: &'a [u8]) -> Self {
+        let offset = u32_at(block, 16).and_then(|offset| usize::try_from(offset).ok());
+        let left = u32_at(block, 12).unwrap_or(0);
+        // `blk_len` is what the kernel has used; it never exceeds the block.
+        let used = u32_at(block, 20).and_then(|used| usize::try_from(used).ok()).unwrap_or(0);
+        Self { block: block.get(..used).unwrap_or(block), offset, left }
+    }
+
+    /// How many packets the block promises beyond those that came so far. Not zero at the end if
+    /// an offset was wrong: then so many packets cannot be read.
+    pub const fn left(&self) -> u32 {
+        self.left
+    }
+
+    /// The packet at `offset`, and the offset of the next one.
+    fn read(&self, offset: usize) -> Option<(Frame<'a>, usize)> {
+        let record = self.block.get(offset..)?;
+        let start = usize::from(u16_at(record, 24)?);
+        let end = start.checked_add(usize::try_from(u32_at(record, 12)?).ok()?)?;
+        if start < HEADER_BYTES {
+            return None;
+        }
+        let data = record.get(start..end)?;
+        let status = u32_at(record, 20)?;
+        let frame = Frame {
+            at: stamp(u32_at(record, 4)?, u32_at(record, 8)?),
+            data,
+            wire_len: u32_at(record, 16)?.max(u32::try_from(data.len()).ok()?),
+            vlan: vlan(record, status)?,
+            direction: direction(*record.get(PACKET_TYPE)?),
+            checksum_not_ready: status & libc::TP_STATUS_CSUMNOTREADY != 0,
+            checksum_valid: status & libc::TP_STATUS_CSUM_VALID != 0,
+        };
+        let step = usize::try_from(u32_at(record, 0)?).ok()?;
+        Some((frame, offset.checked_add(step)?))
+    }
+}
+
+impl<'a> Iterator for Frames<'a> {
+    type Item = Frame<'a>;
+
+    fn next(&mut self) -> Option<Frame<'a>> {
+        if self.left == 0 {
+            return None;
+        }
+        let offset = self.offset.take()?;
+        let (frame, next) = self.read(offset)?;
+        self.left -= 1;
+        // The last packet has no next offset; a step backwards or on the spot would never end.
+        self.offset = (next >= offset.saturating_add(HEADER_BYTES)).then_some(next);
+        Some(frame)
+    }
+}
+
+#[expect(clippy::option_option, reason = "none: cannot be read; some none: the packet had no tag")]
+fn vlan(record: &[u8], status: u32) -> Option<Option<[u8; 4]>> {
+    if status & libc::TP_STATUS_VLAN_VALID == 0 {
+        return Some(None);
+    }
+    let [control_high, control_low] = u32_at(record, 32)?.to_be_bytes()[2..].try_into().ok()?;
+    let ethertype = match status & libc::TP_STATUS_VLAN_TPID_VALID {
+        0 => VLAN_ETHERTYPE,
+        _valid => u16_at(record, 36)?,
+    };
+    let [type_high, type_low] = ethertype.to_be_bytes();
+    Some(Some([type_high, type_low, control_high, control_low]))
+}
+
+const fn direction(packet_type: u8) -> Direction {
+    match packet_type {
+        libc::PACKET_HOST => Direction::Host,
+        libc::PACKET_BROADCAST => Direction::Broadcast,
+        libc::PACKET_MULTICAST => Direction::Multicast,
+        libc::PACKET_OTHERHOST => Direction::OtherHost,
+        libc::PACKET_OUTGOING => Direction::Outgoing,
+        _ => Direction::Unknown,
+    }
+}
+
+fn stamp(seconds: u32, nanos: u32) -> WallTime {
+    WallTime::from_nanos(i64::from(seconds) * 1_000_000_000 + i64::from(nanos))
+}
+
+fn u16_at(bytes: &[u8], offset: usize) -> Option<u16> {
+    bytes.get(offset..)?.first_chunk().copied().map(u16::from_ne_bytes)
+}
+
+fn u32_at(bytes: &[u8], offset: usize) -> Option<u32> {
+    bytes.get(offset..)?.first_chunk().copied().map(u32::from_ne_bytes)
+}
+
+fn u64_at(bytes: &[u8], offset: usize) -> Option<u64> {
+    bytes.get(offset..)?.first_chunk().copied().map(u64::from_ne_bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Where the kernel puts an Ethernet packet after its header.
+    const MAC_OFFSET: u16 = 82;
+
+    /// A block as the kernel makes it.
+    fn block(packets: &[(&[u8], u32)]) -> Vec<u8> {
+        let mut block = vec![0; HEADER_BYTES];
+        for (position, (data, status)) in packets.iter().enumerate() {
+            let start = block.len();
+            let length = u32::try_from(data.len()).unwrap();
+            let size = (usize::from(MAC_OFFSET) + data.len()).next_multiple_of(8);
+            block.resize(start + size, 0);
+            let last = position + 1 == packets.len();
+            let next = if last { 0 } else { u32::try_from(size).unwrap() };
+            let mut put = |offset: usize, bytes: &[u8]| {
+                block[start + offset..][..bytes.len()].copy_from_slice(bytes);
+            };
+            put(0, &next.to_ne_bytes());
+            put(4, &1_000_u32.to_ne_bytes());
+            put(8, &u32::try_from(position).unwrap().to_ne_bytes());
+            put(12, &length.to_ne_bytes());
+            put(16, &(length + 10).to_ne_bytes());
+            put(20, &status.to_ne_bytes());
+            put(24, &MAC_OFFSET.to_ne_bytes());
+            put(32, &0x2064_u32.to_ne_bytes());
+            put(36, &0x88a8_u16.to_ne_bytes());
+            put(PACKET_TYPE, &[libc::PACKET_OUTGOING]);
+            put(MAC_OFFSET.into(), data);
+        }
+        let used = u32::try_from(block.len()).unwrap();
+        block[12..16].copy_from_slice(&u32::try_from(packets.len()).unwrap().to_ne_bytes());
+        block[16..20].copy_from_slice(&48_u32.to_ne_bytes());
+        block[20..24].copy_from_slice(&used.to_ne_bytes());
+        block
+    }
+
+    #[test]
+    fn packets_come_out_in_order_with_stamp_direction_and_wire_length() {
+        let block = block(&[(b"first packet", 0), (b"second", 0)]);
+        let frames: Vec<_> = Frames::new(&block).collect();
+        assert_eq!(
+            frames.iter().map(|frame| frame.data).collect::<Vec<_>>(),
+            [b"first packet".as_slice(), b"second"]
+        );
+        assert_eq!(frames[1].at, WallTime::from_nanos(1_000_000_000_001));
+        assert_eq!(frames[1].wire_len, 16);
+        assert_eq!(frames[1].direction, Direction::Outgoing);
+        assert_eq!(frames[1].vlan, None);
+    }
+
+    #[test]
+    fn a_vlan_tag_keeps_its_type_where_the_kernel_recorded_it() {
+        let plain = libc::TP_STATUS_VLAN_VALID;
+        let typed = plain | libc::TP_STATUS_VLAN_TPID_VALID;
+        let block = block(&[(b"x", plain), (b"y", typed)]);
+        let tags: Vec<_> = Frames::new(&block).map(|frame| frame.vlan.unwrap()).collect();
+        assert_eq!(tags, [[0x81, 0x00, 0x20, 0x64], [0x88, 0xa8, 0x20, 0x64]]);
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_counted() {
+        let mut block = block(&[(b"first", 0), (b"second", 0), (b"third", 0)]);
+        // The second packet claims to start outside the block.
+        let second = 48 + 88;
+        block[second + 24..second + 26].copy_from_slice(&u16::MAX.to_ne_bytes());
+        let mut frames = Frames::new(&block);
+        assert_eq!(frames.by_ref().count(), 1);
+        assert_eq!(frames.left(), 2);
+    }
+
+    proptest! {
+        #[test]
+        fn hostile_bytes_neither_panic_nor_run_on(bytes in prop::collection::vec(any::<u8>(), 0..600)) {
+            let frames = Frames::new(&bytes);
+            prop_assert!(frames.take(100).count() <= bytes.len() / HEADER_BYTES + 1);
+            let _header = Header::read(&bytes);
+        }
+
+        #[test]
+        fn a_good_block_with_flipped_bytes_stays_inside_itself(
+            flips in prop::collection::vec((0_usize..400, any::<u8>()), 1..12)
+        ) {
+            let mut block = block(&[(b"0123456789", 0x50), (b"abc", 0), (&[7; 60], 0x10)]);
+            for (at, value) in flips {
+                let at = at % block.len();
+                block[at] = value;
+            }
+            let range = block.as_ptr_range();
+            for frame in Frames::new(&block).take(100) {
+                let data = frame.data.as_ptr_range();
+                prop_assert!(data.start >= range.start && data.end <= range.end);
+            }
+        }
+    }
+}

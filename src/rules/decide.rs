@@ -1,0 +1,267 @@
+//! What the rules make of an event.
+
+use crate::model::{CapturePlan, Event, Proposal, Status, Verdict};
+use crate::rules::placeholder::Placeholder;
+use crate::rules::shown::event_json;
+use crate::rules::{Rule, RuleSet, digest};
+
+impl RuleSet {
+    /// The word of every rule that matches, in the order of the set; none where none matches. All
+    /// matching rules act, each for itself.
+    pub fn decide(&self, event: &Event) -> Vec<Verdict> {
+        self.index
+            .candidates(event)
+            .into_iter()
+            .map(|position| &self.rules[position])
+            .filter(|rule| rule.matches(event))
+            .map(|rule| self.verdict(rule, event))
+            .collect()
+    }
+
+    fn verdict(&self, rule: &Rule, event: &Event) -> Verdict {
+        let group = digest::group_key(rule, event);
+        match event.status {
+            Status::Resolved => Verdict::Resolved { rule: rule.name.clone(), group },
+            Status::Firing => match self.plan(rule, event) {
+                Ok(plan) => {
+                    let cooldown = rule.cooldown;
+                    Verdict::Capture(Box::new(Proposal { group, cooldown, plan }))
+                }
+                Err(why) => {
+                    let reason = format!("rule `{}`: {why}", rule.name);
+                    Verdict::Refused { rule: rule.name.clone(), reason }
+                }
+            },
+        }
+    }
+
+    /// The plan, or why there can be none for this event.
+    fn plan(&self, rule: &Rule, event: &Event) -> Result<CapturePlan, String> {
+        let fill = |placeholder: &Placeholder| placeholder.resolve(event);
+        let interfaces = rule.template.interfaces(&self.interfaces, &fill)?;
+        if interfaces.is_empty() {
+            return Err("no interface is recorded, and the rule names none".to_owned());
+        }
+        Ok(CapturePlan {
+            rule: rule.name.clone(),
+            incident: digest::incident(rule, event),
+            event: event.id.clone(),
+            event_name: event.name.clone(),
+            event_json: event_json(event),
+            host: self.host.clone(),
+            interfaces,
+            trigger_at: event.received_at,
+            look_back: rule.template.look_back,
+            filter: rule.template.filter(&fill)?,
+            limits: rule.template.limits,
+            storage: rule.storage.clone(),
+            notify: rule.notify.clone(),
+        })
+    }
+}
+
+impl Rule {
+    fn matches(&self, event: &Event) -> bool {
+        (self.sources.is_empty() || self.sources.contains(&event.source))
+            && self.matchers.iter().all(|matcher| matcher.holds(event))
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::clock::WallTime;
+    use crate::model::EventId;
+    use crate::rules::{Defaults, Known, Settings, load};
+
+    /// A firing event of the source `plant` with these labels.
+    pub(in crate::rules) fn event(labels: &[(&str, &str)]) -> Event {
+        let owned = |(key, value): &(&str, &str)| ((*key).to_owned(), (*value).to_owned());
+        Event {
+            id: EventId::from_text("0event"),
+            source: "plant".to_owned(),
+            name: "Named".to_owned(),
+            status: Status::Firing,
+            severity: None,
+            labels: labels.iter().map(owned).collect(),
+            annotations: [].into(),
+            value: None,
+            starts_at: Some(WallTime::from_nanos(1_000)),
+            received_at: WallTime::from_nanos(60_000_000_000),
+            fingerprint: "f00d".to_owned(),
+            payload: String::new(),
+        }
+    }
+
+    pub(in crate::rules) fn known() -> Known {
+        let set = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+        Known {
+            complete: true,
+            sources: set(&["plant", "hook"]),
+            storages: set(&["local", "archive"]),
+            notifiers: set(&["bus", "team"]),
+            interfaces: vec!["eth0".to_owned()],
+            duration: Duration::from_secs(5 * 3_600),
+            bytes: 1 << 30,
+            host: "edge-7".to_owned(),
+        }
+    }
+
+    /// The compiled rules of one file's text.
+    pub(in crate::rules) fn rule_set(text: &str) -> RuleSet {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("rules.yaml");
+        std::fs::write(&path, text).unwrap();
+        let defaults = Defaults {
+            look_back: Duration::from_secs(10),
+            duration: Duration::from_secs(60),
+            bytes: 200 << 20,
+            storage: "local".to_owned(),
+            notify: vec!["bus".to_owned()],
+        };
+        match load(&Settings { paths: vec![path], defaults }, &known()) {
+            Ok(rules) => rules,
+            Err(problems) => panic!("{}", problems[0]),
+        }
+    }
+
+    const GROUPED: &str = "version: 1\nrules:\n  - name: a\n    match: [alertname = X]\n    \
+                           group_by: [instance]\n    cooldown: 15m\n";
+
+    fn proposal(rules: &RuleSet, event: &Event) -> Proposal {
+        match rules.decide(event).pop() {
+            Some(Verdict::Capture(proposal)) => *proposal,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_rule_that_says_little_inherits_the_rest() {
+        let rules = rule_set(GROUPED);
+        let event = event(&[("alertname", "X"), ("instance", "i")]);
+        let proposal = proposal(&rules, &event);
+        assert_eq!(proposal.cooldown, Duration::from_secs(900));
+        let plan = proposal.plan;
+        assert_eq!((plan.rule.as_str(), plan.host.as_str()), ("a", "edge-7"));
+        assert_eq!(plan.interfaces, ["eth0"]);
+        assert_eq!(plan.trigger_at, event.received_at);
+        assert_eq!(plan.look_back, Duration::from_secs(10));
+        assert_eq!(plan.limits.duration, Duration::from_secs(60));
+        assert_eq!((plan.limits.bytes, plan.limits.packets), (200 << 20, None));
+        assert_eq!((plan.storage.as_str(), plan.notify), ("local", vec!["bus".to_owned()]));
+    }
+
+    #[test]
+    fn all_matching_rules_act_and_others_say_nothing() {
+        let rules = rule_set(
+            "version: 1\nrules:\n  - { name: a, match: [team = net] }\n  \
+             - { name: b, match: [team = web] }\n  - { name: c, source: plant }\n  \
+             - { name: d, source: hook, match: [team = net] }\n",
+        );
+        let verdicts = rules.decide(&event(&[("team", "net")]));
+        let names: Vec<&str> = verdicts.iter().map(Verdict::rule).collect();
+        assert_eq!(names, ["a", "c"]);
+        let other = Event { source: "other".to_owned(), ..event(&[]) };
+        assert_eq!(rules.decide(&other), []);
+    }
+
+    #[test]
+    fn a_resolved_event_names_the_group_of_the_firing_one() {
+        let rules = rule_set(GROUPED);
+        let firing = event(&[("alertname", "X"), ("instance", "i")]);
+        let resolved = Event { status: Status::Resolved, ..firing.clone() };
+        let group = proposal(&rules, &firing).group;
+        assert_eq!(rules.decide(&resolved), [Verdict::Resolved { rule: "a".to_owned(), group }]);
+    }
+
+    #[test]
+    fn the_group_is_the_rule_and_the_values_it_groups_by() {
+        let rules = rule_set(&GROUPED.replace("[instance]", "[instance, job]"));
+        let key = |labels: &[(&str, &str)]| {
+            let labels = [&[("alertname", "X")], labels].concat();
+            proposal(&rules, &event(&labels)).group
+        };
+        assert_eq!(
+            key(&[("instance", "i"), ("team", "a")]),
+            key(&[("instance", "i"), ("team", "b")])
+        );
+        assert_ne!(key(&[("instance", "i")]), key(&[("instance", "j")]));
+        assert_ne!(
+            key(&[("instance", "a"), ("job", "b")]),
+            key(&[("instance", "ab"), ("job", "")]),
+            "lengths count"
+        );
+    }
+
+    #[test]
+    fn the_incident_is_the_same_for_every_rule_and_host_with_the_same_grouping() {
+        let rules = rule_set(GROUPED);
+        let others = rule_set(&GROUPED.replace("name: a", "name: b"));
+        let here = event(&[("alertname", "X"), ("instance", "i")]);
+        let there = Event {
+            id: EventId::from_text("1event"),
+            source: "hook".to_owned(),
+            received_at: WallTime::from_nanos(61_000_000_000),
+            ..here.clone()
+        };
+        let incident = proposal(&rules, &here).plan.incident;
+        assert_eq!(incident, proposal(&others, &there).plan.incident);
+        assert_ne!(proposal(&rules, &here).group, proposal(&others, &there).group);
+        // Written into object names on many hosts: it must never change.
+        assert_eq!(incident.as_str(), "88d4cc423e6ed97b");
+        let later = Event { starts_at: Some(WallTime::from_nanos(2_000)), ..here.clone() };
+        assert_ne!(incident, proposal(&rules, &later).plan.incident);
+        let unknown = Event { starts_at: None, ..here };
+        let unknown_there = Event { starts_at: None, ..there };
+        assert_ne!(
+            proposal(&rules, &unknown).plan.incident,
+            proposal(&rules, &unknown_there).plan.incident
+        );
+    }
+
+    #[test]
+    fn without_grouping_the_fingerprint_is_the_group() {
+        let rules = rule_set("version: 1\nrules:\n  - { name: a, source: plant }\n");
+        let one = event(&[("peer", "a")]);
+        let same = event(&[("peer", "b")]);
+        let other = Event { fingerprint: "beef".to_owned(), ..event(&[("peer", "a")]) };
+        assert_eq!(proposal(&rules, &one).group, proposal(&rules, &same).group);
+        assert_ne!(proposal(&rules, &one).group, proposal(&rules, &other).group);
+    }
+
+    #[test]
+    fn placeholders_are_filled_from_the_event_or_the_capture_is_refused() {
+        let rules = rule_set(
+            "version: 1\nrules:\n  - name: a\n    source: plant\n    capture:\n      \
+             interfaces: [\"${labels.dev | iface}\", eth9, eth1]\n      \
+             filters: [{ protocol: tcp, remote_ip: \"${labels.peer | ip}\" }]\n",
+        );
+        let plan = proposal(&rules, &event(&[("dev", "eth1"), ("peer", "10.0.0.7")])).plan;
+        assert_eq!(plan.interfaces, ["eth1", "eth9"]);
+        assert_eq!(plan.filter.entries[0].remote_ip[0].to_string(), "10.0.0.7");
+        let refused = rules.decide(&event(&[("dev", "eth1"), ("peer", "10.0.0.7 or 1=1\u{1b}")]));
+        assert_eq!(
+            refused,
+            [Verdict::Refused {
+                rule: "a".to_owned(),
+                reason: "rule `a`: label `peer` is \"10.0.0.7 or 1=1\\u{1b}\", and \
+                         ${labels.peer | ip} needs an IP address"
+                    .to_owned(),
+            }]
+        );
+    }
+
+    #[test]
+    fn without_any_interface_the_capture_is_refused() {
+        let mut rules = rule_set("version: 1\nrules:\n  - { name: a, source: plant }\n");
+        rules.interfaces.clear();
+        let verdicts = rules.decide(&event(&[]));
+        assert!(
+            matches!(&verdicts[..], [Verdict::Refused { reason, .. }]
+                if reason == "rule `a`: no interface is recorded, and the rule names none"),
+            "{verdicts:?}"
+        );
+    }
+}

@@ -1,0 +1,254 @@
+//! Alertmanager's matchers: `severity =~ "warning|critical"`.
+
+use regex::{Regex, RegexBuilder};
+
+use crate::model::Event;
+
+/// The most memory that one compiled regex takes, in bytes: enough for some hundred alternatives.
+const MAX_REGEX_BYTES: usize = 256 * 1024;
+
+/// How deep groups of a regex may nest.
+const MAX_REGEX_DEPTH: u32 = 32;
+
+/// Operators, those of two characters first.
+const OPERATORS: [&str; 4] = ["=~", "!~", "!=", "="];
+
+/// Why a text is no matcher; the message holds the remedy.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub(super) enum Error {
+    #[error(
+        "this is no matcher; write a label, one of = != =~ !~ and a value, as in severity = \"critical\""
+    )]
+    NoOperator,
+    #[error("`{0}` is no label; quote it if it really has such characters, as in \"my label\"")]
+    NotALabel(String),
+    #[error("the value has to stand in double quotes, as in {0} \"a value\"")]
+    NeedsQuotes(String),
+    #[error("the quoted text does not end")]
+    NoEndQuote,
+    #[error("`\\{0}` has no meaning here; known are \\\" \\\\ and \\n")]
+    UnknownEscape(char),
+    #[error("`{0}` follows the value; write each matcher as an item of its own")]
+    TrailingText(String),
+    #[error("the regular expression is not valid: {0}")]
+    BadRegex(String),
+    #[error(
+        "the regular expression is too large: compiled, it takes more than {MAX_REGEX_BYTES} bytes"
+    )]
+    RegexTooLarge,
+}
+
+/// One condition on one label.
+#[derive(Clone, Debug)]
+pub(super) struct Matcher {
+    label: String,
+    negated: bool,
+    test: Test,
+}
+
+#[derive(Clone, Debug)]
+enum Test {
+    Equals(String),
+    /// Anchored at both ends.
+    Matches(Regex),
+}
+
+impl Matcher {
+    /// Whether it holds. A label that the event does not have is the empty text.
+    pub(super) fn holds(&self, event: &Event) -> bool {
+        let value = event.label(&self.label);
+        let found = match &self.test {
+            Test::Equals(expected) => value == expected,
+            Test::Matches(regex) => regex.is_match(value),
+        };
+        found != self.negated
+    }
+
+    /// The label and the one value that it must have, where that is what the matcher says.
+    pub(super) fn equality(&self) -> Option<(&str, &str)> {
+        match &self.test {
+            Test::Equals(value) if !self.negated => Some((&self.label, value)),
+            Test::Equals(_) | Test::Matches(_) => None,
+        }
+    }
+
+    pub(super) fn parse(text: &str) -> Result<Self, Error> {
+        let text = text.trim();
+        let (label, rest) = if text.starts_with('"') {
+            unquote(text)?
+        } else {
+            let end = text.find(['=', '!']).ok_or(Error::NoOperator)?;
+            let label = text[..end].trim();
+            if !is_plain_label(label) {
+                return Err(Error::NotALabel(clip(label)));
+            }
+            (label.to_owned(), &text[end..])
+        };
+        let rest = rest.trim_start();
+        let operator =
+            OPERATORS.into_iter().find(|o| rest.starts_with(o)).ok_or(Error::NoOperator)?;
+        let value = parse_value(rest[operator.len()..].trim(), operator)?;
+        let test = match operator {
+            "=~" | "!~" => Test::Matches(anchored(&value)?),
+            _ => Test::Equals(value),
+        };
+        Ok(Self { label, negated: operator.starts_with('!'), test })
+    }
+}
+
+fn parse_value(text: &str, operator: &str) -> Result<String, Error> {
+    if !text.starts_with('"') {
+        let is_simple = !text.is_empty()
+            && text
+                .chars()
+                .all(|c| !c.is_whitespace() && !c.is_control() && !"\"'`,{}".contains(c));
+        return if is_simple {
+            Ok(text.to_owned())
+        } else {
+            Err(Error::NeedsQuotes(operator.to_owned()))
+        };
+    }
+    let (value, rest) = unquote(text)?;
+    if !rest.trim().is_empty() {
+        return Err(Error::TrailingText(clip(rest.trim())));
+    }
+    Ok(value)
+}
+
+/// The text in the quotes that `text` begins with, and what follows them.
+fn unquote(text: &str) -> Result<(String, &str), Error> {
+    let mut value = String::new();
+    let mut chars = text.char_indices().skip(1);
+    while let Some((at, c)) = chars.next() {
+        match c {
+            '"' => return Ok((value, &text[at + 1..])),
+            '\\' => match chars.next().map(|(_, escaped)| escaped) {
+                Some('n') => value.push('\n'),
+                Some(same @ ('"' | '\\')) => value.push(same),
+                Some(other) => return Err(Error::UnknownEscape(other)),
+                None => return Err(Error::NoEndQuote),
+            },
+            c => value.push(c),
+        }
+    }
+    Err(Error::NoEndQuote)
+}
+
+/// Compiles a regex that has to match the whole text.
+fn anchored(pattern: &str) -> Result<Regex, Error> {
+    let build = |pattern: &str| {
+        RegexBuilder::new(pattern)
+            .size_limit(MAX_REGEX_BYTES)
+            .dfa_size_limit(MAX_REGEX_BYTES)
+            .nest_limit(MAX_REGEX_DEPTH)
+            .build()
+    };
+    let refuse = |error: regex::Error| {
+        if matches!(error, regex::Error::CompiledTooBig(_)) {
+            return Error::RegexTooLarge;
+        }
+        // The crate draws a picture of several lines; the last one says what is wrong.
+        let text = error.to_string();
+        let last = text.lines().last().unwrap_or_default();
+        Error::BadRegex(last.trim().trim_start_matches("error: ").to_owned())
+    };
+    // Alone first: `a)|(b` is valid only between the brackets that anchor it.
+    build(pattern).map_err(refuse)?;
+    build(&format!("^(?:{pattern})$")).map_err(refuse)
+}
+
+fn is_plain_label(label: &str) -> bool {
+    let mut bytes = label.bytes();
+    bytes.next().is_some_and(|first| first.is_ascii_alphabetic() || first == b'_')
+        && bytes.all(|byte| byte.is_ascii_alphanumeric() || b"_.:-/".contains(&byte))
+}
+
+fn clip(text: &str) -> String {
+    text.chars().take(64).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::decide::tests::event;
+
+    fn holds(matcher: &str, labels: &[(&str, &str)]) -> bool {
+        Matcher::parse(matcher).unwrap().holds(&event(labels))
+    }
+
+    #[test]
+    fn the_four_operators_mean_what_they_mean_in_alertmanager() {
+        let labels = [("severity", "critical"), ("instance", "a:9100")];
+        for (matcher, expected) in [
+            ("severity = \"critical\"", true),
+            ("severity=critical", true),
+            ("severity = \"crit\"", false),
+            ("severity != \"warning\"", true),
+            ("severity != critical", false),
+            ("severity =~ \"warning|critical\"", true),
+            ("severity=~warning|critical", true),
+            ("severity =~ \"crit\"", false),
+            ("severity !~ \"warn.*\"", true),
+            ("severity !~ \".*\"", false),
+            ("instance = a:9100", true),
+            ("\"severity\" = \"critical\"", true),
+        ] {
+            assert_eq!(holds(matcher, &labels), expected, "{matcher}");
+        }
+    }
+
+    #[test]
+    fn a_missing_label_is_the_empty_text() {
+        assert!(holds("team = \"\"", &[]));
+        assert!(holds("team != \"net\"", &[]));
+        assert!(holds("team =~ \".*\"", &[]));
+        assert!(!holds("team =~ \".+\"", &[]));
+    }
+
+    #[test]
+    fn a_regex_matches_the_whole_value_and_no_line_of_it() {
+        assert!(!holds("a =~ \"x|y\"", &[("a", "xz")]));
+        assert!(!holds("a =~ \"x\"", &[("a", "x\n")]));
+        assert!(!holds("a =~ \"x\"", &[("a", "y\nx")]));
+        assert!(Matcher::parse("a =~ \"x)|(y\"").is_err());
+    }
+
+    #[test]
+    fn quotes_hold_what_would_not_stand_alone() {
+        assert!(holds(r#"a = "say \"hi\" \\ there\n""#, &[("a", "say \"hi\" \\ there\n")]));
+        assert!(holds(r#""my label" = "x y""#, &[("my label", "x y")]));
+    }
+
+    #[test]
+    fn what_is_no_matcher_says_what_to_write() {
+        for (text, part) in [
+            ("", "this is no matcher"),
+            ("severity", "this is no matcher"),
+            ("severity ! critical", "this is no matcher"),
+            ("= x", "is no label"),
+            ("my label = x", "`my label` is no label; quote it"),
+            ("a =", "has to stand in double quotes, as in = \"a value\""),
+            ("a = b c", "double quotes"),
+            ("a =~ x{2}", "double quotes, as in =~ \"a value\""),
+            ("a = 'b'", "double quotes"),
+            ("a = \"b", "does not end"),
+            (r#"a = "\d""#, "`\\d` has no meaning here"),
+            ("a = \"b\", c = \"d\"", "`, c = \"d\"` follows the value"),
+            ("a =~ \"(\"", "not valid: unclosed group"),
+            ("a =~ \"(?:a{1000}){1000}\"", "too large"),
+        ] {
+            let message = Matcher::parse(text).unwrap_err().to_string();
+            assert!(message.contains(part), "{text}: {message}");
+        }
+    }
+
+    #[test]
+    fn only_equality_is_offered_to_the_index() {
+        let equality = |text| {
+            Matcher::parse(text).unwrap().equality().map(|(a, b)| (a.to_owned(), b.to_owned()))
+        };
+        assert_eq!(equality("a = b"), Some(("a".to_owned(), "b".to_owned())));
+        assert_eq!(equality("a != b"), None);
+        assert_eq!(equality("a =~ b"), None);
+    }
+}

@@ -1,0 +1,62 @@
+//! What a rule file may say. All else is a mistake.
+
+use serde::Deserialize;
+
+use crate::units::{Bytes, Span};
+use crate::yaml::{List, Placed, Version};
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RuleFile {
+    #[serde(rename = "version")]
+    pub(super) _version: Version<1>,
+    pub(super) rules: Vec<Placed<Rule>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Rule {
+    pub(super) name: Placed<String>,
+    pub(super) description: Option<String>,
+    pub(super) source: Option<List<Placed<String>>>,
+    #[serde(rename = "match", default)]
+    pub(super) matchers: Vec<Placed<String>>,
+    #[serde(default)]
+    pub(super) group_by: Vec<Placed<String>>,
+    pub(super) cooldown: Option<Placed<Span>>,
+    #[serde(default)]
+    pub(super) capture: Capture,
+    pub(super) storage: Option<Placed<String>>,
+    pub(super) notify: Option<Vec<Placed<String>>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Capture {
+    pub(super) interfaces: Option<Placed<Vec<Placed<String>>>>,
+    pub(super) look_back: Option<Span>,
+    #[serde(default)]
+    pub(super) filters: Vec<Placed<Entry>>,
+    pub(super) bpf: Option<Placed<String>>,
+    #[serde(default)]
+    pub(super) limits: Limits,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Entry {
+    pub(super) protocol: Option<Placed<String>>,
+    pub(super) local_ip: Option<Placed<String>>,
+    pub(super) remote_ip: Option<Placed<String>>,
+    pub(super) local_port: Option<Placed<String>>,
+    pub(super) remote_port: Option<Placed<String>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Limits {
+    pub(super) duration: Option<Placed<Span>>,
+    pub(super) bytes: Option<Placed<Bytes>>,
+    pub(super) packets: Option<Placed<u64>>,
+    pub(super) bytes_per_packet: Option<u32>,
+}

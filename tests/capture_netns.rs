@@ -1,0 +1,514 @@
+//! The capture engine against real interfaces: numbered packets over a cable between two network
+//! namespaces, and Wireshark's tools as readers of what comes out.
+
+#![expect(clippy::unwrap_used, reason = "a test ends where something is not as it should be")]
+
+#[path = "support/netns.rs"]
+mod netns;
+
+use std::collections::BTreeMap;
+use std::net::UdpSocket;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use hindsight::capture::{Engine, RecorderSettings, Settings, seal_leftovers};
+use hindsight::clock::{self, WallTime};
+use hindsight::filter::Filter;
+use hindsight::model::{
+    CaptureId, CapturePlan, EventId, IncidentId, InterfaceTotals, Limits, Report, SealedFile,
+    StopReason, Totals,
+};
+use tempfile::TempDir;
+use tokio::sync::mpsc;
+
+use netns::{Cable, Sender};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// An engine with one recorder, inside the near namespace.
+struct Bench {
+    engine: Engine,
+    reports: mpsc::Receiver<Report>,
+    spool: TempDir,
+}
+
+/// How a capture ended.
+#[derive(Debug)]
+struct Ended {
+    file: SealedFile,
+    reason: StopReason,
+    totals: Totals,
+    interfaces: Vec<InterfaceTotals>,
+    error: Option<String>,
+    /// None if the start was taken before.
+    held_from: Option<WallTime>,
+}
+
+impl Bench {
+    fn start(memory_bytes: u64, recorded: &[&str]) -> Self {
+        let spool = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+        let recorder = |interface: &&str| RecorderSettings {
+            interface: (*interface).to_owned(),
+            memory_bytes,
+            bytes_per_packet: 0,
+            promiscuous: false,
+        };
+        let recorders = recorded.iter().map(recorder).collect();
+        let (sender, reports) = mpsc::channel(1024);
+        let settings = Settings { spool: spool.path().to_owned(), recorders };
+        Self { engine: Engine::start(settings, sender).unwrap(), reports, spool }
+    }
+
+    fn begin(&self, id: &str, plan: CapturePlan) -> CaptureId {
+        let capture = CaptureId::from_text(id);
+        self.engine.begin(capture.clone(), format!("test-{id}"), plan);
+        capture
+    }
+
+    /// Waits for the end of one capture.
+    fn end(&mut self) -> Ended {
+        ends(&mut self.reports, 1).remove(0).1
+    }
+
+    fn wait_until_started(&mut self) {
+        while !matches!(self.reports.blocking_recv().unwrap(), Report::Started { .. }) {}
+    }
+
+    fn shut_down(self) {
+        drop(self.reports);
+        tokio::runtime::Builder::new_current_thread()
+            .build()
+            .unwrap()
+            .block_on(self.engine.shutdown());
+    }
+}
+
+/// Waits for the end of as many captures.
+fn ends(reports: &mut mpsc::Receiver<Report>, count: usize) -> Vec<(CaptureId, Ended)> {
+    let mut started = BTreeMap::new();
+    let mut files = BTreeMap::new();
+    let mut ends = Vec::new();
+    while ends.len() < count {
+        match reports.blocking_recv().unwrap() {
+            Report::Started { capture, held_from } => {
+                started.insert(capture, held_from);
+            }
+            Report::Progress { .. } => {}
+            Report::Sealed { capture, file } => {
+                files.insert(capture, file);
+            }
+            Report::Ended { capture, reason, error, totals, interfaces } => {
+                let file = files.remove(&capture).unwrap();
+                let held_from = started.get(&capture).copied();
+                ends.push((capture, Ended { file, reason, error, totals, interfaces, held_from }));
+            }
+        }
+    }
+    ends
+}
+
+fn plan(look_back: Duration, duration: Duration) -> CapturePlan {
+    CapturePlan {
+        rule: "test".to_owned(),
+        incident: IncidentId::from_text("0123456789abcdef"),
+        event: EventId::from_text("event-1"),
+        event_name: "TestAlert".to_owned(),
+        event_json: r#"{"name":"TestAlert"}"#.to_owned(),
+        host: "bench".to_owned(),
+        interfaces: vec!["near0".to_owned()],
+        trigger_at: clock::wall_time(),
+        look_back,
+        filter: Filter::default(),
+        limits: Limits { duration, bytes: 1 << 30, packets: None, bytes_per_packet: 0 },
+        storage: "local".to_owned(),
+        notify: Vec::new(),
+    }
+}
+
+fn filtered(expression: &str, plan: CapturePlan) -> CapturePlan {
+    let expression = Some(expression.to_owned());
+    CapturePlan { filter: Filter { entries: Vec::new(), expression }, ..plan }
+}
+
+/// Runs one of Wireshark's tools, which must neither fail nor complain.
+fn read_with(tool: &str, arguments: &[&str], path: &Path) -> String {
+    let output = Command::new(tool).args(arguments).arg(path).output().unwrap();
+    let complaints = String::from_utf8(output.stderr).unwrap();
+    // As root tshark warns about itself.
+    let complaints: Vec<_> =
+        complaints.lines().filter(|line| !line.starts_with("Running as user")).collect();
+    assert!(output.status.success() && complaints.is_empty(), "{tool}: {complaints:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// Stamp and number of each numbered packet, in the order of the file.
+fn numbers(path: &Path) -> Vec<(WallTime, u64)> {
+    let fields = ["-T", "fields", "-e", "frame.time_epoch", "-e", "udp.payload", "-r"];
+    let lines = read_with("tshark", &fields, path);
+    let packets = lines.lines().filter_map(|line| {
+        let (time, payload) = line.split_once('\t')?;
+        let number = u64::from_str_radix(payload.get(..16)?, 16).unwrap();
+        let nanos: String = time.chars().filter(char::is_ascii_digit).collect();
+        Some((WallTime::from_nanos(nanos.parse().unwrap()), number))
+    });
+    packets.collect()
+}
+
+fn assert_contiguous(numbers: &[(WallTime, u64)]) {
+    for pair in numbers.windows(2) {
+        assert_eq!(pair[0].1 + 1, pair[1].1, "after {} came {}", pair[0].1, pair[1].1);
+    }
+}
+
+fn packets_by_capinfos(path: &Path) -> u64 {
+    let output = read_with("capinfos", &["-c", "-M", "-T", "-r"], path);
+    output.trim().rsplit('\t').next().unwrap().parse().unwrap()
+}
+
+/// Sends about 4,000 packets a second until told to stop; the count goes on in `sent`.
+fn send_steadily(mut sender: Sender, stop: &AtomicBool, sent: &AtomicU64) {
+    while !stop.load(Ordering::Acquire) {
+        for _ in 0..4 {
+            sender.send();
+        }
+        sent.store(sender.next, Ordering::Release);
+        thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// Runs `body` while numbered packets arrive.
+fn under_traffic(cable: &Cable, body: impl FnOnce(&AtomicU64) + Send) {
+    let (stop, sent) = (AtomicBool::new(false), AtomicU64::new(0));
+    let sender = cable.sender();
+    thread::scope(|scope| {
+        scope.spawn(|| send_steadily(sender, &stop, &sent));
+        let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            cable.near.run(|| body(&sent));
+        }));
+        stop.store(true, Ordering::Release);
+        if let Err(panic) = outcome {
+            std::panic::resume_unwind(panic);
+        }
+    });
+}
+
+#[test]
+fn captures_reach_from_the_past_into_the_present_without_a_seam_at_every_phase() {
+    let Some(cable) = Cable::lay() else { return };
+    under_traffic(&cable, |sent| {
+        let mut bench = Bench::start(64 << 20, &["near0"]);
+        while sent.load(Ordering::Acquire) < 4_000 {
+            thread::yield_now();
+        }
+        let mut plans = BTreeMap::new();
+        for phase in 0..8_u64 {
+            let plan = plan(SECOND / 2, SECOND / 2);
+            let id = bench.begin(&format!("phase{phase}"), plan.clone());
+            plans.insert(id, plan);
+            // Against the retire time of 100 ms: another phase each time.
+            thread::sleep(Duration::from_millis(137));
+        }
+        for (id, ended) in ends(&mut bench.reports, plans.len()) {
+            let plan = &plans[&id];
+            assert_eq!(ended.reason, StopReason::TimeExceeded);
+            let numbers = numbers(&ended.file.path);
+            assert_contiguous(&numbers);
+            assert_eq!(ended.totals.packets, u64::try_from(numbers.len()).unwrap());
+            assert_eq!(packets_by_capinfos(&ended.file.path), ended.totals.packets);
+            let (first, last) = (numbers[0].0, numbers[numbers.len() - 1].0);
+            assert!(first >= plan.from() && last < plan.until());
+            // The window is full: nothing is missing at its ends, within a few scheduler hiccups.
+            assert!(first.since(plan.from()) < SECOND / 10, "{}", plan.from());
+            assert!(plan.until().since(last) < SECOND / 10, "{}", plan.until());
+            assert_eq!(ended.held_from, Some(plan.from()));
+            assert_marked_at_the_trigger(&ended.file.path, plan);
+        }
+        bench.shut_down();
+    });
+}
+
+fn assert_marked_at_the_trigger(path: &Path, plan: &CapturePlan) {
+    let fields = ["-T", "fields", "-e", "frame.comment", "-e", "frame.time_epoch", "-r"];
+    let lines = read_with("tshark", &fields, path);
+    let marked: Vec<_> = lines.lines().filter(|line| line.starts_with("trigger: ")).collect();
+    assert_eq!(marked.len(), 1);
+    let nanos: String = marked[0].rsplit('\t').next().unwrap().replace('.', "");
+    let at = WallTime::from_nanos(nanos.parse().unwrap());
+    assert!(at >= plan.trigger_at && at.since(plan.trigger_at) < SECOND / 10);
+}
+
+#[test]
+fn sixteen_captures_on_one_recorder_all_see_everything() {
+    let Some(cable) = Cable::lay() else { return };
+    under_traffic(&cable, |sent| {
+        let mut bench = Bench::start(16 << 20, &["near0"]);
+        while sent.load(Ordering::Acquire) < 2_000 {
+            thread::yield_now();
+        }
+        let plan = filtered("udp dst port 9", plan(SECOND / 4, SECOND / 2));
+        for id in 0..16 {
+            bench.begin(&format!("one{id}"), plan.clone());
+        }
+        let ends = ends(&mut bench.reports, 16);
+        let expected = numbers(&ends[0].1.file.path);
+        assert_contiguous(&expected);
+        for (_, ended) in &ends {
+            assert_eq!(ended.totals.packets, u64::try_from(expected.len()).unwrap());
+            assert_eq!((ended.totals.dropped_by_kernel, ended.totals.overrun), (0, 0));
+        }
+        bench.shut_down();
+    });
+}
+
+#[test]
+fn what_is_captured_and_what_is_counted_as_lost_is_what_was_sent() {
+    let Some(cable) = Cable::lay() else { return };
+    // The smallest ring there is, at the speed of the machine.
+    let mut bench = cable.near.run(|| Bench::start(0, &["near0"]));
+    let capture = cable.near.run(|| bench.begin("flood", plan(SECOND, 60 * SECOND)));
+    bench.wait_until_started();
+    let mut sender = cable.sender();
+    sender.size = 1_000;
+    thread::scope(|scope| {
+        scope.spawn(|| (0..150_000).for_each(|_| sender.send()));
+    });
+    bench.engine.stop(&capture, StopReason::Manual);
+    let Ended { file, totals, interfaces, .. } = bench.end();
+    assert_eq!(totals.packets + totals.dropped_by_kernel + totals.overrun, sender.next);
+    assert_eq!(packets_by_capinfos(&file.path), totals.packets);
+    // The file itself tells as much: drop counts at packets, and the statistics.
+    let counts = read_with("tshark", &["-T", "fields", "-e", "frame.drop_count", "-r"], &file.path);
+    let told: u64 = counts.lines().filter_map(|count| count.parse::<u64>().ok()).sum();
+    let lost = totals.dropped_by_kernel + totals.overrun;
+    assert!(told <= lost, "{told} of {lost}");
+    assert_eq!(interfaces[0].received + interfaces[0].dropped_by_kernel, sender.next);
+    bench.shut_down();
+}
+
+#[test]
+fn a_stop_is_prompt_and_keeps_every_packet_from_before_it() {
+    let Some(cable) = Cable::lay() else { return };
+    let mut bench = cable.near.run(|| Bench::start(16 << 20, &["near0"]));
+    let mut sender = cable.sender();
+    for round in 0..5 {
+        let plan = plan(Duration::ZERO, 60 * SECOND);
+        let capture = cable.near.run(|| bench.begin(&format!("round{round}"), plan));
+        bench.wait_until_started();
+        for _ in 0..500 {
+            sender.send();
+        }
+        bench.engine.stop(&capture, StopReason::Manual);
+        let stopped_at = clock::boot_time();
+        let file = bench.end().file;
+        assert!(clock::boot_time().since(stopped_at) < SECOND);
+        assert_eq!(file.packets, 500);
+        assert_contiguous(&numbers(&file.path));
+    }
+    bench.shut_down();
+}
+
+#[test]
+fn a_stop_on_an_idle_interface_ends_at_once() {
+    let Some(cable) = Cable::lay() else { return };
+    let mut bench = cable.near.run(|| Bench::start(16 << 20, &["near0"]));
+    let capture = cable.near.run(|| bench.begin("idle", plan(SECOND, 60 * SECOND)));
+    bench.wait_until_started();
+    let stopped_at = clock::boot_time();
+    bench.engine.stop(&capture, StopReason::Manual);
+    let file = bench.end().file;
+    let took = clock::boot_time().since(stopped_at);
+    assert!(took < SECOND / 5, "{took:?}");
+    assert_eq!((file.packets, packets_by_capinfos(&file.path)), (0, 0));
+    bench.shut_down();
+}
+
+#[test]
+fn limits_end_a_capture_and_are_never_exceeded() {
+    let Some(cable) = Cable::lay() else { return };
+    under_traffic(&cable, |_sent| {
+        let mut bench = Bench::start(16 << 20, &["near0"]);
+        let base = plan(Duration::ZERO, 60 * SECOND);
+        let limited = |limits| CapturePlan { limits, ..base.clone() };
+        bench.begin("packets", limited(Limits { packets: Some(777), ..base.limits }));
+        let ended = bench.end();
+        assert_eq!((ended.reason, ended.file.packets), (StopReason::PacketsExceeded, 777));
+        assert_contiguous(&numbers(&ended.file.path));
+
+        bench.begin("bytes", limited(Limits { bytes: 100_000, ..base.limits }));
+        let ended = bench.end();
+        assert_eq!(ended.reason, StopReason::BytesExceeded);
+        assert!((99_800..=100_000).contains(&ended.file.size_bytes), "{ended:?}");
+        assert_eq!(packets_by_capinfos(&ended.file.path), ended.totals.packets);
+
+        let limits = Limits { packets: Some(10), bytes_per_packet: 60, ..base.limits };
+        bench.begin("cut", limited(limits));
+        let ended = bench.end();
+        let fields = ["-T", "fields", "-e", "frame.cap_len", "-e", "frame.len", "-r"];
+        let lengths = read_with("tshark", &fields, &ended.file.path);
+        assert!(lengths.lines().all(|line| line == "60\t142"), "{lengths}");
+        bench.shut_down();
+    });
+}
+
+#[test]
+fn a_file_that_a_crash_has_cut_is_sealed_as_partial_with_all_but_its_last_second() {
+    let Some(cable) = Cable::lay() else { return };
+    under_traffic(&cable, |sent| {
+        let mut bench = Bench::start(16 << 20, &["near0"]);
+        let capture = bench.begin("crash", plan(Duration::ZERO, 60 * SECOND));
+        bench.wait_until_started();
+        let begun = sent.load(Ordering::Acquire);
+        // Two reports of progress: each comes after a sync.
+        let mut progress = 0;
+        while progress < 2 {
+            let report = bench.reports.blocking_recv().unwrap();
+            progress += u32::from(matches!(report, Report::Progress { .. }));
+        }
+        // What the disk holds at this instant, as a kill would leave it.
+        let spool = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+        let part = PathBuf::from("crash-0.pcapng.part");
+        std::fs::copy(bench.spool.path().join(&part), spool.path().join(&part)).unwrap();
+        let recovered = seal_leftovers(spool.path(), &capture, &[]);
+        let [file] = &recovered[..] else { panic!("{recovered:?}") };
+        assert!(file.partial);
+        let numbers = numbers(&file.path);
+        assert_contiguous(&numbers);
+        assert_eq!(packets_by_capinfos(&file.path), file.packets);
+        assert!(numbers.len() > 2_000 && numbers[0].1 <= begun + 2_000, "{}", numbers.len());
+        bench.shut_down();
+    });
+}
+
+#[test]
+fn shutting_down_seals_every_capture_as_stopped_with_the_agent() {
+    let Some(cable) = Cable::lay() else { return };
+    let bench = cable.near.run(|| Bench::start(16 << 20, &["near0"]));
+    for id in 0..3 {
+        cable.near.run(|| bench.begin(&format!("open{id}"), plan(SECOND, 60 * SECOND)));
+    }
+    let mut sender = cable.sender();
+    (0..50).for_each(|_| sender.send());
+    let Bench { engine, mut reports, spool } = bench;
+    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(engine.shutdown());
+    for (_, ended) in ends(&mut reports, 3) {
+        assert_eq!(ended.reason, StopReason::AgentStopped);
+        assert_eq!(packets_by_capinfos(&ended.file.path), ended.file.packets);
+    }
+    drop(spool);
+}
+
+#[test]
+fn an_unrecorded_interface_gets_a_ring_for_the_capture_with_the_filter_in_the_kernel() {
+    let Some(cable) = Cable::lay() else { return };
+    let mut bench = cable.near.run(|| Bench::start(0, &[]));
+    let plan = filtered("udp dst port 9", plan(SECOND, 60 * SECOND));
+    let capture = cable.near.run(|| bench.begin("private", plan));
+    bench.wait_until_started();
+    let mut sender = cable.sender();
+    let mut other = cable.sender_to(([10, 77, 0, 1], 10).into());
+    let listener = cable.near.run(|| UdpSocket::bind("0.0.0.0:10")).unwrap();
+    for _ in 0..200 {
+        sender.send();
+        other.send();
+    }
+    bench.engine.stop(&capture, StopReason::Manual);
+    let file = bench.end().file;
+    assert_eq!(file.packets, 200);
+    assert_contiguous(&numbers(&file.path));
+    drop(listener);
+    bench.shut_down();
+}
+
+#[test]
+fn vlan_tags_are_put_back_and_filters_see_them() {
+    let Some(cable) = Cable::lay() else { return };
+    let open = || pcap::Capture::from_device("far0").unwrap().open().unwrap();
+    let mut raw = cable.far.run(open);
+    for recorded in [&["near0"][..], &[]] {
+        let mut bench = cable.near.run(|| Bench::start(0, recorded));
+        let plan = filtered("vlan 5 and udp dst port 9", plan(SECOND, 60 * SECOND));
+        let capture = cable.near.run(|| bench.begin("vlan", plan));
+        bench.wait_until_started();
+        let mut plain = cable.sender();
+        for _ in 0..20 {
+            raw.sendpacket(netns::tagged_frame(5)).unwrap();
+            raw.sendpacket(netns::tagged_frame(6)).unwrap();
+            plain.send();
+        }
+        bench.engine.stop(&capture, StopReason::Manual);
+        let file = bench.end().file;
+        let fields =
+            ["-T", "fields", "-e", "vlan.id", "-e", "udp.dstport", "-e", "frame.len", "-r"];
+        let lines = read_with("tshark", &fields, &file.path);
+        assert_eq!(lines.lines().count(), 20);
+        assert!(lines.lines().all(|line| line == "5\t9\t54"), "{lines}");
+        bench.shut_down();
+    }
+}
+
+#[test]
+fn several_interfaces_share_one_file_and_loopback_packets_come_once() {
+    let Some(cable) = Cable::lay() else { return };
+    let mut bench = cable.near.run(|| Bench::start(0, &["near0"]));
+    let plan = CapturePlan {
+        interfaces: vec!["near0".to_owned(), "lo".to_owned()],
+        ..filtered("udp dst port 9", plan(SECOND, 60 * SECOND))
+    };
+    let capture = cable.near.run(|| bench.begin("both", plan));
+    bench.wait_until_started();
+    let mut sender = cable.sender();
+    let local = cable.near.run(|| UdpSocket::bind("127.0.0.1:0")).unwrap();
+    local.connect(("127.0.0.1", netns::PORT)).unwrap();
+    for _ in 0..30 {
+        sender.send();
+        local.send(&[0; 100]).unwrap();
+    }
+    bench.engine.stop(&capture, StopReason::Manual);
+    let file = bench.end().file;
+    let fields = ["-T", "fields", "-e", "frame.interface_name", "-r"];
+    let names = read_with("tshark", &fields, &file.path);
+    let count = |name| names.lines().filter(|line| *line == name).count();
+    assert_eq!((count("near0"), count("lo")), (30, 30));
+    bench.shut_down();
+}
+
+#[test]
+fn what_cannot_be_captured_ends_with_the_reason() {
+    let Some(cable) = Cable::lay() else { return };
+    let mut bench = cable.near.run(|| Bench::start(0, &["near0"]));
+    cable.near.ip("tuntap add dev tun9 mode tun");
+    let on = |name: &str| CapturePlan { interfaces: vec![name.to_owned()], ..plan(SECOND, SECOND) };
+    let cases = [
+        (on("nowhere0"), "there is no interface 'nowhere0'; this host has"),
+        (on("tun9"), "interface 'tun9' is neither Ethernet nor loopback"),
+        (filtered("tcp prot 80", plan(SECOND, SECOND)), "the filter for 'near0': "),
+    ];
+    for (plan, expected) in cases {
+        cable.near.run(|| bench.begin("bad", plan));
+        let report = bench.reports.blocking_recv().unwrap();
+        let Report::Ended { reason: StopReason::Error, error: Some(error), .. } = report else {
+            panic!("{report:?}");
+        };
+        assert!(error.starts_with(expected), "{error}");
+    }
+    bench.shut_down();
+}
+
+#[test]
+fn an_interface_that_goes_away_ends_its_captures_with_what_was_there() {
+    let Some(cable) = Cable::lay() else { return };
+    let mut bench = cable.near.run(|| Bench::start(0, &["near0"]));
+    cable.near.run(|| bench.begin("lost", plan(SECOND, 60 * SECOND)));
+    bench.wait_until_started();
+    let mut sender = cable.sender();
+    (0..100).for_each(|_| sender.send());
+    cable.near.ip("link del near0");
+    let ended = bench.end();
+    assert_eq!(ended.reason, StopReason::InterfaceLost);
+    assert!(ended.error.unwrap().contains("near0"));
+    assert_eq!(ended.file.packets, 100);
+    bench.shut_down();
+}

@@ -1,0 +1,624 @@
+//! The configuration as users write it: the default, every key, and what a mistake says.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use hindsight::config::{Config, DEFAULT, Environment};
+use hindsight::{notify, source, upload};
+
+/// A folder with a configuration, a rule, and files for secrets.
+struct Folder(tempfile::TempDir);
+
+impl Folder {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        for secret in ["one", "two", "three"] {
+            fs::write(folder.path().join(secret), "secret").unwrap();
+        }
+        fs::create_dir(folder.path().join("rules")).unwrap();
+        let rule = "version: 1\nrules:\n  - { name: a, match: [alertname = X] }\n";
+        fs::write(folder.path().join("rules/a.yaml"), rule).unwrap();
+        fs::create_dir(folder.path().join("other-rules")).unwrap();
+        Self(folder)
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn load(&self, text: &str) -> Result<Config, Vec<String>> {
+        self.load_in(text, &environment())
+    }
+
+    /// Problems are told without the folder.
+    fn load_in(&self, text: &str, environment: &Environment) -> Result<Config, Vec<String>> {
+        let path = self.path("config.yaml");
+        fs::write(&path, text).unwrap();
+        let prefix = format!("{}/", self.0.path().display());
+        Config::load_in(Some(&path), environment).map_err(|problems| {
+            problems.iter().map(|problem| problem.to_string().replace(&prefix, "")).collect()
+        })
+    }
+
+    /// The first lines of the problems.
+    fn problems(&self, text: &str) -> Vec<String> {
+        let problems = self.load(text).map(drop).expect_err(text);
+        problems.iter().map(|problem| problem.lines().next().unwrap().to_owned()).collect()
+    }
+}
+
+fn environment() -> Environment {
+    Environment { host: Some("host-1".to_owned()), ..Environment::default() }
+}
+
+/// Every key, each with a value that is not the default.
+const FULL: &str = "\
+version: 1
+host: { name: edge-7 }
+state: state
+log: { level: warn, format: json }
+recorder: { interfaces: [eth0], memory: 32MiB, bytes_per_packet: 128, promiscuous: true }
+sources:
+  plant:
+    mqtt:
+      url: mqtt://broker:1883
+      topics:
+        - filter: alerts/#
+          format: alertmanager
+        - filter: metrics/#
+          format: json
+          fields:
+            name: f1
+            status: f2
+            severity: f3
+            value: f4
+            starts_at: f5
+            fingerprint: f6
+            labels: f7
+            annotations: f8
+      client_id: plant-client
+      username: plant-user
+      password_file: one
+      ca_file: two
+  hook:
+    webhook: { path: /hooks/a, format: json, fields: { name: g1 }, bearer_file: one }
+storages:
+  local: { directory: { path: captures } }
+  archive:
+    azure: { account: acc, container: cont, endpoint: \"http://az:1\", account_key_file: one }
+  shared:
+    azure: { account: acc2, container: cont2, sas_file: one }
+  bucket:
+    s3:
+      bucket: buck
+      region: reg
+      endpoint: http://s3:1
+      access_key_id: key
+      secret_access_key_file: one
+notifiers:
+  bus:
+    mqtt:
+      url: mqtt://out:1883
+      topic: hindsight/${host}/notices
+      client_id: bus-client
+      username: bus-user
+      password_file: one
+      ca_file: two
+  team: { webhook: { url: \"http://team/x\", bearer_file: one } }
+  secret-team: { webhook: { url_file: one } }
+rules: [rules]
+defaults:
+  capture: { look_back: 20s, limits: { duration: 90s, bytes: 100MiB } }
+  storage: archive
+  notify: [bus]
+ceilings: { duration: 4h, bytes: 900MiB, concurrent: 8, captures_per_hour: 30 }
+control: { socket: run/control.sock, listen: [\"127.0.0.1:9189\"] }
+";
+
+/// For every key: where it is, and another value for it in [`FULL`].
+const KEYS: &[(&str, &str, &str)] = &[
+    ("host.name", "edge-7", "edge-8"),
+    ("state", "state: state", "state: elsewhere"),
+    ("log.level", "level: warn", "level: debug"),
+    ("log.format", "format: json }", "format: text }"),
+    ("recorder.interfaces", "[eth0]", "[eth1]"),
+    ("recorder.memory", "32MiB", "33MiB"),
+    ("recorder.bytes_per_packet", "bytes_per_packet: 128", "bytes_per_packet: 0"),
+    ("recorder.promiscuous", "promiscuous: true", "promiscuous: false"),
+    ("mqtt source.url", "mqtt://broker:1883", "mqtts://broker:8883"),
+    ("mqtt source.topics", "        - filter: alerts/#\n          format: alertmanager\n", ""),
+    ("mqtt source.client_id", "plant-client", "other-client"),
+    ("mqtt source.username", "plant-user", "other-user"),
+    (
+        "mqtt source.password_file",
+        "username: plant-user\n      password_file: one",
+        "username: plant-user\n      password_file: three",
+    ),
+    ("mqtt source.ca_file", "ca_file: two\n  hook", "ca_file: three\n  hook"),
+    ("topic.filter", "alerts/#", "alerts/+"),
+    (
+        "topic.format",
+        "filter: alerts/#\n          format: alertmanager",
+        "filter: alerts/#\n          format: json",
+    ),
+    (
+        "topic.fields",
+        "          fields:\n            name: f1\n            status: f2\n",
+        "          fields:\n",
+    ),
+    ("fields.name", "name: f1", "name: x"),
+    ("fields.status", "status: f2", "status: x"),
+    ("fields.severity", "severity: f3", "severity: x"),
+    ("fields.value", "value: f4", "value: x"),
+    ("fields.starts_at", "starts_at: f5", "starts_at: x"),
+    ("fields.fingerprint", "fingerprint: f6", "fingerprint: x"),
+    ("fields.labels", "labels: f7", "labels: x"),
+    ("fields.annotations", "annotations: f8", "annotations: x"),
+    ("webhook source.path", "/hooks/a", "/hooks/b"),
+    ("webhook source.format", "format: json, fields: { name: g1 }", "format: alertmanager"),
+    ("webhook source.fields", "{ name: g1 }", "{ name: g2 }"),
+    ("webhook source.bearer_file", "{ name: g1 }, bearer_file: one", "{ name: g1 }"),
+    ("directory.path", "path: captures", "path: /captures"),
+    ("azure.account", "acc,", "acc3,"),
+    ("azure.container", "cont,", "cont3,"),
+    ("azure.endpoint", "http://az:1", "http://az:2"),
+    ("azure.account_key_file", "account_key_file: one", "account_key_file: two"),
+    ("azure.sas_file", "sas_file: one", "sas_file: two"),
+    ("s3.bucket", "bucket: buck", "bucket: other"),
+    ("s3.region", "region: reg", "region: other"),
+    ("s3.endpoint", "http://s3:1", "http://s3:2"),
+    ("s3.access_key_id", "access_key_id: key", "access_key_id: other"),
+    ("s3.secret_access_key_file", "secret_access_key_file: one", "secret_access_key_file: two"),
+    ("mqtt notifier.url", "mqtt://out:1883", "mqtt://out:1884"),
+    ("mqtt notifier.topic", "hindsight/${host}/notices", "hindsight/notices"),
+    ("mqtt notifier.client_id", "bus-client", "other-client"),
+    ("mqtt notifier.username", "bus-user", "other-user"),
+    (
+        "mqtt notifier.password_file",
+        "username: bus-user\n      password_file: one",
+        "username: bus-user\n      password_file: three",
+    ),
+    ("mqtt notifier.ca_file", "ca_file: two\n  team", "ca_file: three\n  team"),
+    ("webhook notifier.url", "http://team/x", "http://team/y"),
+    ("webhook notifier.url_file", "url_file: one", "url_file: two"),
+    (
+        "webhook notifier.bearer_file",
+        "http://team/x\", bearer_file: one",
+        "http://team/x\", bearer_file: two",
+    ),
+    ("sources", "  hook:\n    webhook:", "  hook2:\n    webhook:"),
+    ("storages", "  bucket:\n    s3", "  bucket2:\n    s3"),
+    ("notifiers", "  team: { webhook", "  team2: { webhook"),
+    ("rules", "[rules]", "[other-rules]"),
+    ("defaults.storage", "storage: archive", "storage: local"),
+    ("defaults.notify", "[bus]", "[team]"),
+    ("defaults.capture.look_back", "20s", "21s"),
+    ("defaults.capture.limits.duration", "duration: 90s", "duration: 91s"),
+    ("defaults.capture.limits.bytes", "100MiB", "101MiB"),
+    ("ceilings.duration", "duration: 4h", "duration: 3h"),
+    ("ceilings.bytes", "900MiB", "901MiB"),
+    ("ceilings.concurrent", "concurrent: 8", "concurrent: 9"),
+    ("ceilings.captures_per_hour", "captures_per_hour: 30", "captures_per_hour: 31"),
+    ("control.socket", "run/control.sock", "run/other.sock"),
+    ("control.listen", "127.0.0.1:9189", "[::1]:9189"),
+];
+
+/// For every mapping: the name that [`KEYS`] has for it, and where in [`FULL`] a key could be added.
+const MAPPINGS: &[(&str, &str)] = &[
+    ("", "version: 1\n"),
+    ("host", "host: { "),
+    ("log", "log: { "),
+    ("recorder", "recorder: { "),
+    ("mqtt source", "    mqtt:\n      url: mqtt://broker:1883\n"),
+    ("topic", "        - filter: alerts/#\n"),
+    ("fields", "          fields:\n"),
+    ("webhook source", "webhook: { path: /hooks/a, "),
+    ("directory", "directory: { "),
+    ("azure", "azure: { account: acc, "),
+    ("s3", "    s3:\n      bucket: buck\n"),
+    ("mqtt notifier", "    mqtt:\n      url: mqtt://out:1883\n"),
+    ("webhook notifier", "webhook: { url: \"http://team/x\", "),
+    ("defaults", "defaults:\n"),
+    ("defaults.capture", "  capture: { "),
+    ("defaults.capture.limits", "20s, limits: { "),
+    ("ceilings", "ceilings: { "),
+    ("control", "control: { "),
+];
+
+/// Adds an unknown key behind a text and gives the keys that the problem says are known.
+fn known_keys(folder: &Folder, behind: &str) -> BTreeSet<String> {
+    let at = FULL.find(behind).unwrap_or_else(|| panic!("{behind}")) + behind.len();
+    let key = if behind.ends_with('\n') {
+        // The same indentation as what follows.
+        let next = FULL[at..].lines().next().unwrap();
+        format!("{}zzzzzzzzz: 1\n", &next[..next.len() - next.trim_start().len()])
+    } else {
+        "zzzzzzzzz: 1, ".to_owned()
+    };
+    let told = folder.problems(&format!("{}{key}{}", &FULL[..at], &FULL[at..]));
+    let told = told.iter().find(|problem| problem.contains("zzzzzzzzz")).unwrap();
+    let (_, known) = told
+        .split_once("known here: ")
+        .or_else(|| told.split_once("only "))
+        .unwrap_or_else(|| panic!("{told}"));
+    let known = known.trim_end_matches(" is known here").replace('`', "");
+    known.split(", ").map(str::to_owned).collect()
+}
+
+#[test]
+fn every_accepted_key_acts() {
+    let folder = Folder::new();
+    let load = |text: &str| {
+        let config = folder.load(text).unwrap_or_else(|told| panic!("{}", told.join("\n")));
+        format!("{config:?}")
+    };
+    let full = load(FULL);
+    for (key, from, to) in KEYS {
+        assert_eq!(FULL.matches(from).count(), 1, "{key}: {from}");
+        assert_ne!(load(&FULL.replace(from, to)), full, "{key} changes nothing");
+    }
+}
+
+#[test]
+fn the_table_of_keys_holds_every_key() {
+    let folder = Folder::new();
+    let listed: BTreeSet<&str> = KEYS.iter().map(|(key, ..)| *key).collect();
+    let inner: BTreeSet<&str> = MAPPINGS.iter().map(|(name, _)| *name).collect();
+    for (mapping, behind) in MAPPINGS {
+        for key in known_keys(&folder, behind) {
+            let full = if mapping.is_empty() { key } else { format!("{mapping}.{key}") };
+            let found = listed.contains(full.as_str()) || inner.contains(full.as_str());
+            assert!(found || full == "version", "{full} is not in the table");
+        }
+    }
+}
+
+#[test]
+fn the_embedded_default_is_what_runs_without_a_file() {
+    let config = Config::load_in(None, &environment()).unwrap_or_else(|p| panic!("{}", p[0]));
+    assert_eq!(config.file, None);
+    assert_eq!(config.host, "host-1");
+    assert_eq!(config.state_directory, Path::new("/var/lib/hindsight"));
+    assert_eq!(config.capture.spool, Path::new("/var/lib/hindsight/spool"));
+    assert_eq!(config.control.socket, Path::new("/run/hindsight/control.sock"));
+    assert_eq!(config.control.listen, ["127.0.0.1:9188".parse().unwrap()]);
+    assert_eq!((config.ceilings.concurrent, config.ceilings.captures_per_hour), (16, 60));
+    assert!(config.notifiers.is_empty());
+    let [("hook", source::Settings::Webhook(hook))] =
+        &config.sources.iter().map(|(name, s)| (name.as_str(), s)).collect::<Vec<_>>()[..]
+    else {
+        panic!("{:?}", config.sources);
+    };
+    assert_eq!((hook.path.as_str(), &hook.bearer_file), ("/hooks/alertmanager", &None));
+    let local = upload::Settings::Directory { path: "/var/lib/hindsight/captures".into() };
+    assert_eq!(config.storages, [("local".to_owned(), local)].into());
+}
+
+#[test]
+fn the_environment_moves_the_defaults_and_gives_way_to_the_file() {
+    let folder = Folder::new();
+    let systemd = Environment {
+        state: Some("/srv/state".into()),
+        runtime: Some("/run/other".into()),
+        ..environment()
+    };
+    let config = folder.load_in("version: 1\n", &systemd).unwrap();
+    assert_eq!(config.state_directory, Path::new("/srv/state"));
+    assert_eq!(config.control.socket, Path::new("/run/other/control.sock"));
+    let local = upload::Settings::Directory { path: "/srv/state/captures".into() };
+    assert_eq!(config.storages["local"], local);
+    let config = folder.load_in(FULL, &systemd).unwrap();
+    assert_eq!(config.state_directory, folder.path("state"));
+    assert_eq!(config.control.socket, folder.path("run/control.sock"));
+
+    let named = Environment { config: Some(folder.path("config.yaml")), ..environment() };
+    let config = Config::load_in(None, &named).unwrap();
+    assert_eq!((config.file, config.host.as_str()), (named.config, "edge-7"));
+}
+
+/// What the default shows in comments would be accepted: `#key` is an example, `# text` is prose.
+#[test]
+fn the_examples_in_the_default_are_valid() {
+    let folder = Folder::new();
+    let uncomment = |line: &str| {
+        let indent = line.len() - line.trim_start().len();
+        match line[indent..].strip_prefix('#') {
+            Some(example) if !example.is_empty() => {
+                let prose = example.starts_with(' ') && !example.starts_with("  ");
+                if prose { line.to_owned() } else { format!("{}{example}", &line[..indent]) }
+            }
+            _ => line.to_owned(),
+        }
+    };
+    let mut text: String = DEFAULT.lines().map(|line| uncomment(line) + "\n").collect();
+    assert!(text.contains("\n  bus:\n    # A message"), "{text}");
+    for line in DEFAULT.lines().filter(|line| line.contains("_file: ") || line.contains("rules: ["))
+    {
+        let (_, path) = line.split_once(": ").unwrap();
+        let to = if path.starts_with('[') { "[rules]" } else { "one" };
+        text = text.replace(path, to);
+    }
+    let config = folder.load(&text).unwrap_or_else(|told| panic!("{}", told.join("\n")));
+    assert_eq!(config.sources.len(), 2);
+    assert_eq!(config.storages.len(), 3);
+    assert_eq!(config.notifiers.len(), 2);
+}
+
+#[test]
+fn the_host_stands_in_topics_and_client_ids() {
+    let folder = Folder::new();
+    let text = FULL
+        .replace("      client_id: bus-client\n", "")
+        .replace("      client_id: plant-client\n", "");
+    let config = folder.load(&text).unwrap();
+    let notify::Settings::Mqtt(bus) = &config.notifiers["bus"] else { panic!() };
+    assert_eq!(bus.topic, "hindsight/edge-7/notices");
+    assert_eq!(bus.client_id, "hindsight-edge-7-bus-notices");
+    let source::Settings::Mqtt(plant) = &config.sources["plant"] else { panic!() };
+    assert_eq!(plant.client_id, "hindsight-edge-7-plant");
+    assert_eq!(plant.password_file, Some(folder.path("one")));
+}
+
+#[test]
+fn the_only_storage_is_the_default_one() {
+    let folder = Folder::new();
+    let one = "version: 1\nstorages:\n  disk: { directory: { path: x } }\nrules: [rules]\n";
+    assert!(folder.load(one).is_ok());
+    let two = one.replace("rules:", "  more: { directory: { path: y } }\nrules:");
+    assert_eq!(
+        folder.problems(&two),
+        ["config.yaml: unknown storage `local`; known here: disk, more"]
+    );
+}
+
+#[test]
+fn without_an_address_to_listen_on_there_is_no_webhook() {
+    let folder = Folder::new();
+    let config = folder.load("version: 1\ncontrol: { listen: [] }\n").unwrap();
+    assert!(config.sources.is_empty());
+    let text = "version: 1\nsources:\n  hook: { webhook: { path: /a, format: json } }\n\
+                control: { listen: [] }\n";
+    assert_eq!(
+        folder.problems(text),
+        ["config.yaml:3:3: a webhook can be reached at no address: control.listen is empty; \
+          give it one, as in listen: [\"127.0.0.1:9188\"]"]
+    );
+}
+
+/// A change of [`FULL`] that is a mistake, and what it says.
+const MISTAKES: &[(&str, &str, &str)] = &[
+    (
+        "version: 1",
+        "version: 2",
+        "config.yaml:1:10: version 2 is not known here; this release reads version 1",
+    ),
+    (
+        "host: { name: edge-7 }",
+        "host: { name: ../etc }",
+        "config.yaml:2:15: `../etc` cannot be a part of a file name; take letters, digits, `.`, `_` and `-`, at most 64",
+    ),
+    ("state: state", "stat: state", "config.yaml:3:1: unknown key `stat`; did you mean `state`?"),
+    (
+        "format: json }",
+        "format: jsn }",
+        "config.yaml:4:29: unknown value `jsn`; did you mean `json`?",
+    ),
+    (
+        "[eth0]",
+        "eth0",
+        "config.yaml:5:25: `eth0` is neither `auto` nor a list; write [eth0] for one interface",
+    ),
+    ("[eth0]", "[eth0, eth0]", "config.yaml:5:32: `eth0` is named twice; name each interface once"),
+    (
+        "[eth0]",
+        "[a-name-of-16-byt]",
+        "config.yaml:5:26: `a-name-of-16-byt` is no name of an interface; take one that `ip link` shows",
+    ),
+    (
+        "32MiB",
+        "512KiB",
+        "config.yaml:5:41: a recorder cannot have 512KiB of memory; give it 1MiB to 16GiB",
+    ),
+    (
+        "promiscuous: true",
+        "promiscuous: yes",
+        "config.yaml:5:84: expected true or false, found `yes`",
+    ),
+    (
+        "  plant:",
+        "  Plant:",
+        "config.yaml:7:3: `Plant` cannot be a name; take lower-case letters, digits, `_` and `-`, at most 64",
+    ),
+    (
+        "mqtt://broker:1883",
+        "broker:1883",
+        "config.yaml:9:12: this is no address; it begins with mqtt:// or mqtts://",
+    ),
+    (
+        "mqtt://broker:1883",
+        "http://broker",
+        "config.yaml:9:12: `http://` is not known here; an address begins with mqtt:// or mqtts://",
+    ),
+    ("alerts/#", "alerts/#/x", "config.yaml:11:19: `#` stands alone, as the last level"),
+    (
+        "      username: plant-user\n",
+        "",
+        "config.yaml:25:22: a password needs a `username`; add the key",
+    ),
+    (
+        "fields: { name: g1 }",
+        "fields: { nam: g1 }",
+        "config.yaml:29:56: unknown key `nam`; did you mean `name`?",
+    ),
+    (
+        "format: json, fields",
+        "format: alertmanager, fields",
+        "config.yaml:29:62: `fields` goes with the format json only; remove the key, or take `format: json`",
+    ),
+    (
+        "/hooks/a",
+        "/v1/events",
+        "config.yaml:29:22: `/v1/events` is the worker's own; take another, as in /hooks/name",
+    ),
+    (
+        "account_key_file: one",
+        "account_key_file: one, sas_file: two",
+        "config.yaml:33:103: there are two secrets; keep account_key_file or sas_file",
+    ),
+    (
+        ", account_key_file: one",
+        "",
+        "config.yaml:33:5: there is no secret for the account; add account_key_file or sas_file",
+    ),
+    (
+        "account_key_file: one",
+        "account_key_file: none",
+        "config.yaml:33:88: none cannot be read: No such file or directory (os error 2); create it, readable for the worker's user",
+    ),
+    (
+        "account_key_file: one",
+        "account_key_file: rules",
+        "config.yaml:33:88: rules is no file; name a plain file",
+    ),
+    (
+        "      access_key_id: key\n",
+        "",
+        "config.yaml:41:31: the secret has no key; add access_key_id",
+    ),
+    ("    s3:", "    s4:", "config.yaml:37:5: unknown value `s4`; did you mean `s3`?"),
+    ("${host}", "${site}", "config.yaml:47:14: unknown placeholder; only `${host}` is known here"),
+    (
+        "hindsight/${host}/notices",
+        "hindsight/#",
+        "config.yaml:47:14: a topic to publish to has 1 to 65535 bytes, no zero byte, no `+` and no `#`",
+    ),
+    (
+        "{ url_file: one }",
+        "{ url_file: one, url: \"http://a\" }",
+        "config.yaml:53:39: there are two addresses; keep url or url_file",
+    ),
+    ("{ url_file: one }", "{ }", "config.yaml:53:16: there is no address; add url or url_file"),
+    (
+        "http://team/x",
+        "http://user:pw@team/x",
+        "config.yaml:52:27: credentials do not stand in an address; they have keys of their own",
+    ),
+    (
+        "rules: [rules]",
+        "rules: [rulez]",
+        "config.yaml:54:9: rulez does not exist; create it, or name another one",
+    ),
+    (
+        "storage: archive",
+        "storage: archiv",
+        "config.yaml:57:12: unknown storage `archiv`; did you mean `archive`?",
+    ),
+    (
+        "notify: [bus]",
+        "notify: [buss]",
+        "config.yaml:58:12: unknown notifier `buss`; did you mean `bus`?",
+    ),
+    (
+        "duration: 90s",
+        "duration: 5h",
+        "config.yaml:56:50: defaults.capture.limits.duration 5h is above ceilings.duration 4h; lower the default, or raise the ceiling",
+    ),
+    (
+        "duration: 90s",
+        "duration: 90",
+        "config.yaml:56:50: '90' is not a duration; write a number with a unit, as in 250ms, 30s, 5m or 1h30m",
+    ),
+    (
+        "100MiB",
+        "100 MiB",
+        "config.yaml:56:62: '100 MiB' is not a size; write bytes, or a number with a unit, as in 1500, 64KiB or 200MiB",
+    ),
+    (
+        "concurrent: 8",
+        "concurrent: 0",
+        "config.yaml:59:54: expected a whole number from 1 to 1000, found 0",
+    ),
+    (
+        "127.0.0.1:9189",
+        "localhost:9189",
+        "config.yaml:60:47: `localhost:9189` is no address to listen on; write an IP address and a port, as in 127.0.0.1:9188 or [::]:9188",
+    ),
+];
+
+#[test]
+fn every_mistake_has_its_place_and_its_remedy() {
+    let folder = Folder::new();
+    for (from, to, expected) in MISTAKES {
+        let told = folder.problems(&FULL.replace(from, to));
+        assert_eq!(told, [*expected], "{to}");
+    }
+}
+
+#[test]
+fn a_password_in_an_address_is_not_shown() {
+    let folder = Folder::new();
+    let text = FULL.replace("http://team/x", "http://user:hunter2@team/x");
+    let told = folder.load(&text).unwrap_err();
+    assert!(told[0].contains("{ url: \"http://************@team/x\""), "{told:?}");
+    assert!(!told[0].contains("hunter2"), "{told:?}");
+}
+
+#[test]
+fn two_clients_of_a_broker_cannot_have_one_id() {
+    let folder = Folder::new();
+    let text =
+        FULL.replace("bus-client", "plant-client").replace("mqtt://out:1883", "mqtt://broker:1883");
+    assert_eq!(
+        folder.problems(&text),
+        [
+            "config.yaml:48:18: sources.plant has the client id `plant-client` at this broker already; \
+          two clients with one id disconnect each other"
+        ]
+    );
+}
+
+#[test]
+fn two_webhooks_cannot_have_one_path() {
+    let folder = Folder::new();
+    let text = FULL
+        .replace("  hook:\n", "  also: { webhook: { path: /hooks/a, format: json } }\n  hook:\n");
+    assert_eq!(
+        folder.problems(&text),
+        ["config.yaml:30:22: the source `also` has the path `/hooks/a` already; \
+          give each webhook a path of its own"]
+    );
+}
+
+#[test]
+fn mistakes_of_the_configuration_and_of_the_rules_are_told_together() {
+    let folder = Folder::new();
+    fs::write(
+        folder.path("rules/b.yaml"),
+        "version: 1\nrules:\n  - { name: b, match: [a b], storage: none }\n",
+    )
+    .unwrap();
+    let text = FULL.replace("32MiB", "1KiB").replace("concurrent: 8", "concurrent: 0");
+    let told = folder.problems(&text);
+    let places: Vec<&str> = told.iter().map(|line| line.split(": ").next().unwrap()).collect();
+    assert_eq!(
+        places,
+        ["config.yaml:5:41", "config.yaml:59:54", "rules/b.yaml:3:24", "rules/b.yaml:3:39"]
+    );
+    // A part that could not be read may be the one that the rule names.
+    let text = text.replace("    s3:", "    s4:");
+    let told = folder.problems(&text);
+    assert!(!told.iter().any(|line| line.contains("unknown storage")), "{told:?}");
+}
+
+#[test]
+fn a_file_that_is_named_has_to_be_there() {
+    let problems = Config::load_in(Some(Path::new("/nonexistent/config.yaml")), &environment());
+    assert_eq!(
+        problems.unwrap_err()[0].to_string(),
+        "/nonexistent/config.yaml: cannot be read: No such file or directory (os error 2); \
+         create it, or name another one"
+    );
+}
