@@ -12,7 +12,7 @@ fn shipped(path: &str) -> PathBuf {
 
 /// The values of one key of the unit.
 fn unit_values(key: &str) -> Vec<String> {
-    let unit = fs::read_to_string(shipped(UNIT)).unwrap();
+    let unit = fs::read_to_string(shipped(UNIT)).expect("the unit is in the repository");
     let values = unit.lines().filter_map(|line| line.strip_prefix(key)?.strip_prefix('='));
     values.map(str::to_owned).collect()
 }

@@ -23,7 +23,11 @@ use hindsight::random::{self, Sequence};
 /// Names the state directory to the child.
 const DIRECTORY: &str = "HINDSIGHT_TEST_JOURNAL";
 
-const KILLS: u64 = 12;
+const KILLS: u64 = 20;
+
+/// The kill comes at most this long after the last of them: a few commits, so that it meets every
+/// phase of one.
+const MOST_LATE_MICROS: u64 = 4_000;
 
 /// The child is killed after at most this many acknowledgements.
 const MOST_ACKNOWLEDGED: u64 = 150;
@@ -38,7 +42,8 @@ fn everything_acknowledged_survives_kill_9() {
     let mut acknowledged = BTreeSet::new();
     for _ in 0..KILLS {
         let lines = usize::try_from(1 + random.next() % MOST_ACKNOWLEDGED).unwrap();
-        acknowledged.extend(run_and_kill(&state, lines));
+        let late = Duration::from_micros(random.next() % MOST_LATE_MICROS);
+        acknowledged.extend(run_and_kill(&state, lines, late));
         assert_nothing_is_lost(&state, &acknowledged);
     }
     println!("{} acknowledged commits, {KILLS} kills, none lost", acknowledged.len());
@@ -132,8 +137,8 @@ fn capture(id: CaptureId, event: EventId) -> Capture {
     }
 }
 
-/// Kills the child after `lines` acknowledgements; gives back all that it had printed.
-fn run_and_kill(state: &Path, lines: usize) -> Vec<String> {
+/// Kills the child `late` after `lines` acknowledgements; gives back all that it had printed.
+fn run_and_kill(state: &Path, lines: usize, late: Duration) -> Vec<String> {
     let mut child = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "child_that_commits_until_it_is_killed", "--nocapture"])
         .env(DIRECTORY, state)
@@ -149,6 +154,7 @@ fn run_and_kill(state: &Path, lines: usize) -> Vec<String> {
         }
         if !was_killed && seen.len() >= lines {
             // SIGKILL. What it had printed before is still in the pipe and is read to its end.
+            std::thread::sleep(late);
             child.kill().unwrap();
             was_killed = true;
         }

@@ -112,14 +112,14 @@ impl Engine {
 
     /// Ends every capture as `AgentStopped` and waits until their files are sealed, for a bounded
     /// time. Meanwhile the reports must be received, or their receiver be dropped.
-    pub async fn shutdown(self) {
+    pub async fn shutdown(self: Arc<Self>) {
         let stopped = spawn::blocking(move || self.stop_all()).await;
         if let Err(panic) = stopped {
             error!("stopping the captures failed inside: {panic}");
         }
     }
 
-    fn stop_all(self) {
+    fn stop_all(&self) {
         let now = clock::now();
         for running in self.jobs().values() {
             running.orders.stop(StopReason::AgentStopped, now.wall);

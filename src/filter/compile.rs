@@ -74,7 +74,7 @@ pub fn compile(filter: &Filter, local: &[IpAddr], link: LinkType) -> Result<Prog
     own.map_or(Ok(()), check_own)?;
     let text = expression::of(filter, local, link);
     let job = Job { own: own.map(str::to_owned), text: text.clone(), link };
-    let instructions = run_apart(job)?;
+    let instructions = run_apart(job, LIMIT)?;
     let refused = shown(&text);
     Program::new(instructions, text).map_err(|source| Error::Program { text: refused, source })
 }
@@ -100,10 +100,10 @@ struct Job {
 }
 
 /// Compiles on a thread of its own and waits for it, but not for ever.
-fn run_apart(job: Job) -> Result<Vec<Instruction>, Error> {
+fn run_apart(job: Job, limit: Duration) -> Result<Vec<Instruction>, Error> {
     let text = shown(&job.text);
-    let Some(place) = Place::wait() else {
-        return Err(Error::Busy { text, limit: LIMIT });
+    let Some(place) = Place::wait(limit) else {
+        return Err(Error::Busy { text, limit });
     };
     let (answer, answered) = mpsc::sync_channel(1);
     let thread = spawn::thread("filter-compile", move || {
@@ -116,9 +116,9 @@ fn run_apart(job: Job) -> Result<Vec<Instruction>, Error> {
         Ok(_detached) => {}
         Err(source) => return Err(Error::Thread { text, source }),
     }
-    match answered.recv_timeout(LIMIT) {
+    match answered.recv_timeout(limit) {
         Ok(result) => result,
-        Err(RecvTimeoutError::Timeout) => Err(Error::Slow { text, limit: LIMIT }),
+        Err(RecvTimeoutError::Timeout) => Err(Error::Slow { text, limit }),
         Err(RecvTimeoutError::Disconnected) => Err(Error::Lost { text }),
     }
 }
@@ -131,11 +131,11 @@ static FREED: Condvar = Condvar::new();
 struct Place;
 
 impl Place {
-    /// Waits for a place; `None` if there is none for [`LIMIT`].
-    fn wait() -> Option<Self> {
+    /// Waits for a place; `None` if there is none within the limit.
+    fn wait(limit: Duration) -> Option<Self> {
         let taken = TAKEN.lock().unwrap_or_else(PoisonError::into_inner);
         let (mut taken, _) = FREED
-            .wait_timeout_while(taken, LIMIT, |taken| *taken >= MAX_COMPILERS)
+            .wait_timeout_while(taken, limit, |taken| *taken >= MAX_COMPILERS)
             .unwrap_or_else(PoisonError::into_inner);
         (*taken < MAX_COMPILERS).then(|| {
             *taken += 1;
@@ -274,6 +274,29 @@ mod tests {
         let expected = message.contains("instructions and at most 4096")
             || message.contains("longer than 5 s");
         assert!(expected, "{message}");
+    }
+
+    #[test]
+    fn who_waits_for_a_slow_compilation_gives_up() {
+        let hosts: Vec<_> = (0..60).map(|host| format!("host 10.0.0.{host}")).collect();
+        let text = hosts.join(" or ");
+        let job = Job { own: None, text, link: LinkType::Ethernet };
+        // The other tests may hold all places for a moment; then it is told so.
+        let message = run_apart(job, Duration::from_millis(1)).unwrap_err().to_string();
+        assert!(message.contains("longer than 0 s") && message.contains("'host 10.0.0.0 or"));
+    }
+
+    #[test]
+    fn who_finds_no_place_is_told_to_try_again() {
+        let places: Vec<_> = (0..MAX_COMPILERS).map(|_| Place::wait(LIMIT).unwrap()).collect();
+        let job = || Job { own: None, text: "tcp".to_owned(), link: LinkType::Ethernet };
+        let error = run_apart(job(), Duration::from_millis(1)).unwrap_err();
+        assert!(
+            error.is_transient() && error.to_string().contains("'tcp' waited longer"),
+            "{error}"
+        );
+        drop(places);
+        assert!(run_apart(job(), LIMIT).is_ok());
     }
 
     #[test]

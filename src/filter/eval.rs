@@ -3,7 +3,7 @@
 //! Instructions are decoded once, so that what runs for each packet is one match per instruction.
 //! No index can panic: each access has its answer for what the check has already ruled out.
 
-use super::operation::{Arithmetic, Operand, Operation, Test, Width};
+use super::operation::{Arithmetic, Operand, Operation, Test, Ways};
 use super::program::MEMORY_WORDS;
 
 /// Where a VLAN tag stands in an Ethernet frame, in bytes: behind the two addresses.
@@ -90,20 +90,29 @@ impl Bytes for Tagged<'_> {
     }
 }
 
-/// Loads from an offset; `None` beyond the captured bytes.
-#[inline]
-fn load(packet: &impl Bytes, width: Width, at: u32) -> Option<u32> {
-    let at = usize::try_from(at).ok()?;
-    Some(match width {
-        Width::Word => u32::from_be_bytes(packet.take(at)?),
-        Width::Half => u16::from_be_bytes(packet.take(at)?).into(),
-        Width::Byte => u8::from_be_bytes(packet.take(at)?).into(),
-    })
+/// What a program loads from an offset; `None` beyond the captured bytes.
+trait Load: Bytes {
+    #[inline]
+    fn word(&self, at: u32) -> Option<u32> {
+        self.take(usize::try_from(at).ok()?).map(u32::from_be_bytes)
+    }
+
+    #[inline]
+    fn half(&self, at: u32) -> Option<u32> {
+        self.take(usize::try_from(at).ok()?).map(u16::from_be_bytes).map(u32::from)
+    }
+
+    #[inline]
+    fn octet(&self, at: u32) -> Option<u32> {
+        self.take(usize::try_from(at).ok()?).map(u8::from_be_bytes).map(u32::from)
+    }
 }
+
+impl<T: Bytes> Load for T {}
 
 /// Runs to the return; `None` where a load is out of range or a division by zero, which both end
 /// a program with 0.
-fn evaluate(operations: &[Operation], packet: &impl Bytes, wire_len: u32) -> Option<u32> {
+fn evaluate(operations: &[Operation], packet: &impl Load, wire_len: u32) -> Option<u32> {
     let (mut a, mut x) = (0_u32, 0_u32);
     let mut memory = [0_u32; MEMORY_WORDS];
     let mut next = 0_usize;
@@ -111,15 +120,19 @@ fn evaluate(operations: &[Operation], packet: &impl Bytes, wire_len: u32) -> Opt
         let operation = operations.get(next)?;
         next += 1;
         match *operation {
-            Operation::Load(width, at) => a = load(packet, width, at)?,
-            Operation::LoadIndexed(width, at) => a = load(packet, width, x.checked_add(at)?)?,
+            Operation::LoadWord(at) => a = packet.word(at)?,
+            Operation::LoadHalf(at) => a = packet.half(at)?,
+            Operation::LoadByte(at) => a = packet.octet(at)?,
+            Operation::LoadWordAtX(at) => a = packet.word(x.checked_add(at)?)?,
+            Operation::LoadHalfAtX(at) => a = packet.half(x.checked_add(at)?)?,
+            Operation::LoadByteAtX(at) => a = packet.octet(x.checked_add(at)?)?,
             Operation::LoadConstant(k) => a = k,
             Operation::LoadMemory(place) => a = *memory.get(usize::try_from(place).ok()?)?,
             Operation::LoadLength => a = wire_len,
             Operation::LoadXConstant(k) => x = k,
             Operation::LoadXMemory(place) => x = *memory.get(usize::try_from(place).ok()?)?,
             Operation::LoadXLength => x = wire_len,
-            Operation::LoadXHeaderLength(at) => x = (load(packet, Width::Byte, at)? & 0x0f) << 2,
+            Operation::LoadXHeaderLength(at) => x = (packet.octet(at)? & 0x0f) << 2,
             Operation::Store(place) => *memory.get_mut(usize::try_from(place).ok()?)? = a,
             Operation::StoreX(place) => *memory.get_mut(usize::try_from(place).ok()?)? = x,
             Operation::Calculate(arithmetic, operand) => {
@@ -127,10 +140,11 @@ fn evaluate(operations: &[Operation], packet: &impl Bytes, wire_len: u32) -> Opt
             }
             Operation::Negate => a = a.wrapping_neg(),
             Operation::Jump(by) => next = next.checked_add(usize::try_from(by).ok()?)?,
-            Operation::Branch { test, operand, yes, no } => {
-                let by = if holds(test, a, value(operand, x)) { yes } else { no };
-                next += usize::from(by);
-            }
+            Operation::IfEqual(k, ways) => next += skipped(a == k, ways),
+            Operation::IfGreater(k, ways) => next += skipped(a > k, ways),
+            Operation::IfAtLeast(k, ways) => next += skipped(a >= k, ways),
+            Operation::IfAnyBit(k, ways) => next += skipped(a & k != 0, ways),
+            Operation::IfX(test, ways) => next += skipped(holds(test, a, x), ways),
             Operation::Return(k) => return Some(k),
             Operation::ReturnA => return Some(a),
             Operation::CopyAToX => x = a,
@@ -148,11 +162,15 @@ const fn value(operand: Operand, x: u32) -> u32 {
 }
 
 #[inline]
+fn skipped(holds: bool, ways: Ways) -> usize {
+    usize::from(if holds { ways.yes } else { ways.no })
+}
+
 const fn holds(test: Test, a: u32, b: u32) -> bool {
     match test {
         Test::Equal => a == b,
         Test::Greater => a > b,
-        Test::GreaterOrEqual => a >= b,
+        Test::AtLeast => a >= b,
         Test::AnyBit => a & b != 0,
     }
 }

@@ -32,9 +32,9 @@
 //! # Writing
 //!
 //! One named thread owns the connection that writes: WAL, `synchronous=FULL`, one transaction for
-//! each batch, so that group commit is the size of the batch that the run loop hands in. A second
-//! thread answers questions on a read-only connection. Measured here with one outcome a commit and
-//! with 512: `batches_of_outcomes_are_fast` in this file prints it.
+//! each batch, so that group commit is the size of the batch that the run loop hands in. A batch is
+//! folded first: of a row that it changes often only the last state is written. A second thread
+//! answers questions on a read-only connection, so a long list delays no commit.
 //!
 //! # Recovery
 //!

@@ -30,12 +30,13 @@ use tracing::{info, warn};
 
 use crate::backoff::Backoff;
 use crate::broker::{self, Account};
-use crate::clock::{self, BootTime};
+use crate::clock;
 use crate::model::Health;
 use crate::random;
 
 use super::Delivery;
 use super::format::Format;
+use acks::Acks;
 use connection::Connection;
 use health::Reporter;
 use room::Room;
@@ -138,6 +139,7 @@ pub async fn run(
         reporter: Reporter::new(name.clone(), health),
         room: Room::new(),
         had_session: false,
+        unanswered: None,
         name,
         settings,
         deliveries,
@@ -148,21 +150,21 @@ pub async fn run(
     loop {
         let began = clock::boot_time();
         let Err(error) = source.receive().await else {
-            source.reporter.stopped();
-            return;
+            return source.reporter.stopped();
         };
-        failures = if lasted(began, STEADY_AFTER) { 1 } else { failures.saturating_add(1) };
+        let lasted = clock::boot_time().since(began);
+        failures = if lasted >= STEADY_AFTER { 1 } else { failures.saturating_add(1) };
         source.reporter.failed(&error, failures);
         let delay = Backoff::REMOTE.delay(failures, random::seed());
+        let wait = async {
+            source.settle().await;
+            tokio::time::sleep(delay).await;
+        };
         tokio::select! {
             () = stop.cancelled() => return source.reporter.stopped(),
-            () = tokio::time::sleep(delay) => {}
+            () = wait => {}
         }
     }
-}
-
-fn lasted(began: BootTime, long: Duration) -> bool {
-    clock::boot_time().since(began) >= long
 }
 
 /// One source over all its connections.
@@ -174,6 +176,8 @@ struct Source {
     room: Room,
     /// The broker has had our session since this process began.
     had_session: bool,
+    /// What the worker has not answered of the connection before.
+    unanswered: Option<Acks>,
     stop: CancellationToken,
 }
 
@@ -185,27 +189,27 @@ impl Source {
             () = stop.cancelled() => return Ok(()),
             opened = Connection::open(&self.settings) => opened?,
         };
-        let (mut connection, session_present) = opened;
-        if self.had_session && !session_present {
+        let (connection, session_present) = opened;
+        let session_lost = self.had_session && !session_present;
+        if session_lost {
             warn!(
                 source = self.name,
-                "the broker had lost our session: possible upstream loss of messages that came while \
-                 we were away"
+                "the broker had lost our session: possible upstream loss of what came meanwhile"
             );
         }
-        let lost = self.had_session && !session_present;
         self.had_session = true;
         info!(source = self.name, session_present, "connected");
-
-        let ended = connection.serve(self, lost).await;
-        // Messages that wait for an answer come again on the next connection. To open it only when
-        // the worker has answered what it holds bounds memory, and duplicates, while it stalls.
-        tokio::select! {
-            biased;
-            () = stop.cancelled() => {}
-            () = connection.settle() => {}
-        }
+        let (ended, unanswered) = connection.serve(self, session_lost).await;
+        self.unanswered = Some(unanswered);
         ended
+    }
+
+    /// Waits until the worker holds nothing more of the connection that ended. Its messages come again
+    /// on the next one; to open that only now bounds memory, and duplicates, while the worker stalls.
+    async fn settle(&mut self) {
+        if let Some(mut unanswered) = self.unanswered.take() {
+            unanswered.settle().await;
+        }
     }
 }
 

@@ -33,16 +33,17 @@ impl Secrets {
     }
 }
 
-/// Sorts an error. Whatever is not known to be for good is worth another attempt.
+/// Sorts an error of the container at the address `place`. Whatever is not known to be for good is worth another attempt.
 pub(super) fn sort(
     storage: &str,
+    place: &str,
     doing: &'static str,
     error: &object_store::Error,
     secrets: &Secrets,
 ) -> Error {
     use object_store::Error as Upstream;
 
-    let (storage, reason) = (storage.to_owned(), secrets.scrub(&words(error)));
+    let (storage, reason) = (storage.to_owned(), secrets.scrub(&words(place, error)));
     let denied =
         matches!(error, Upstream::PermissionDenied { .. } | Upstream::Unauthenticated { .. });
     let unsupported = matches!(
@@ -61,11 +62,11 @@ pub(super) fn sort(
     }
 }
 
-/// The cause in a few words: what the operating system said, or status, code and message of the
-/// server.
-fn words(error: &object_store::Error) -> String {
+/// The cause in a few words: the address and what the operating system said, or status, code and
+/// message of the server.
+fn words(place: &str, error: &object_store::Error) -> String {
     if let Some(cause) = transport_cause(error) {
-        return cause;
+        return format!("{place}: {cause}");
     }
     let text = error.to_string();
     let Some((_, answer)) = text.split_once(ANSWERED) else { return text };
@@ -110,7 +111,7 @@ mod tests {
              403 Forbidden: <?xml?><Error><Code>AuthenticationFailed</Code><Message>Server failed \
              to authenticate.\nRequestId:1</Message></Error>",
         );
-        let error = sort("archive", "writing an object", &error, &Secrets::default());
+        let error = sort("archive", "http://h", "writing an object", &error, &Secrets::default());
         assert!(!error.is_transient());
         let expected = "storage 'archive' refused writing an object: 403 Forbidden \
                         (AuthenticationFailed: Server failed to authenticate.); look at its \
@@ -122,7 +123,8 @@ mod tests {
     fn no_credential_and_no_line_break_gets_through() {
         let mut secrets = Secrets::default();
         secrets.keep("s3cr3t");
-        let error = sort("a", "writing", &denied("key s3cr3t\nis\u{1b}[31m wrong"), &secrets);
+        let error =
+            sort("a", "http://h", "writing", &denied("key s3cr3t\nis\u{1b}[31m wrong"), &secrets);
         let texts = [error.to_string(), format!("{error:?}")];
         for text in texts {
             assert!(!text.contains("s3cr3t") && text.contains("***"), "{text}");

@@ -14,6 +14,10 @@
 //! | nothing | nothing | [`Error::LocalMissing`], for good |
 //! | nothing | something else | [`Error::LocalChanged`], for good |
 //!
+//! A file of at most 8 MiB goes out in one conditional request. A larger one goes out in parts, whose
+//! completion cannot be made conditional here: for it the question asked before is the guard, so it
+//! takes a credential that may read, and no second writer of the same name in that time.
+//!
 //! Memory: at most 8 MiB of a file at a time for each attempt. Every step has a deadline that grows
 //! with the bytes that it moves, never slower than 128 KiB/s.
 
@@ -102,11 +106,11 @@ impl Storages {
         Ok(Self { by_name: Arc::new(by_name) })
     }
 
-    /// `directory`, `azure` or `s3`; `None` for a name that is not configured.
-    pub fn kind(&self, name: &str) -> Option<&'static str> {
-        self.by_name.get(name).map(|storage| match storage {
-            Storage::Directory(_) => "directory",
-            Storage::Remote(remote) => remote.kind,
+    /// The name of every storage, and its kind: `directory`, `azure` or `s3`.
+    pub fn kinds(&self) -> impl Iterator<Item = (&str, &'static str)> {
+        self.by_name.iter().map(|(name, storage)| match storage {
+            Storage::Directory(_) => (name.as_str(), "directory"),
+            Storage::Remote(remote) => (name.as_str(), remote.kind),
         })
     }
 

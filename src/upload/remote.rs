@@ -98,7 +98,9 @@ impl Remote {
         work: impl Future<Output = Result<T, object_store::Error>>,
     ) -> Result<T, Error> {
         let sorted = async {
-            work.await.map_err(|error| fault::sort(&self.storage, doing, &error, &self.secrets))
+            work.await.map_err(|error| {
+                fault::sort(&self.storage, &self.base, doing, &error, &self.secrets)
+            })
         };
         deadline::within(&self.storage, doing, bytes, sorted).await
     }

@@ -9,6 +9,11 @@
 //! Invariant: a batch's changes are committed before anything else of the batch happens. A commit
 //! that fails ends the worker: what the disk holds is then unknown, and only a restart finds out.
 
+mod act;
+mod answer;
 mod handle;
+mod lifecycle;
+mod run_loop;
 
 pub use handle::{Handle, Request, Status, StopAnswer, Unavailable};
+pub use lifecycle::{Error, Started, Worker, start};

@@ -11,7 +11,7 @@ use hindsight::{clock, spawn};
 use tempfile::TempDir;
 
 use super::place::Place;
-use super::process::{Process, run};
+use super::process::Process;
 
 /// Messages a subscriber holds that no test has looked at: more than any test makes notices, few
 /// enough that a runaway publisher shows as a stuck test and not as a machine without memory.
@@ -42,14 +42,16 @@ impl Broker {
         format!("mqtt://127.0.0.1:{}", self.port)
     }
 
-    /// SIGKILL. What was acknowledged stays on disk, because each change is saved at once.
+    /// SIGKILL. What was acknowledged before is on disk: the broker saves each change after it has
+    /// answered, in the same turn of its loop, so another exchange makes sure that the turn is over.
     pub(crate) fn kill(&mut self) {
+        self.publish("test/settled", "settled");
         self.process = None;
     }
 
     /// Starts it (again) on the same port with what it had saved.
     pub(crate) fn restart(&mut self) {
-        self.kill();
+        self.process = None;
         let mut command = self.place.command("mosquitto");
         command.arg("-c").arg(self.folder.path().join("mosquitto.conf"));
         let log = self.folder.path().join("mosquitto.log");
@@ -68,14 +70,13 @@ impl Broker {
         self.feed(topic, "-l", lines.map(|line| line + "\n"));
     }
 
-    /// Begins a session, and returns once the broker has accepted the subscription.
+    /// Begins a session; returns once the broker has accepted the subscription.
     pub(crate) fn subscribe(&self, topic: &str) -> Subscriber {
         let session = format!("test-{}-{:x}", std::process::id(), hindsight::random::seed());
-        run(self
-            .client("mosquitto_sub")
-            .args(["-E", "-c", "-q", "1", "-i", &session, "-t", topic]));
-        let mut command = self.client("mosquitto_sub");
-        command.args(["-c", "-q", "1", "-i", &session, "-t", topic, "-F", "%t %x"]);
+        // Line-buffered, so that its word on the subscription does not wait for a message.
+        let mut command = self.place.command("stdbuf");
+        command.args(["-oL", "mosquitto_sub", "-h", "127.0.0.1", "-p", &self.port.to_string()]);
+        command.args(["-d", "-c", "-q", "1", "-i", &session, "-t", topic, "-F", "message %t %x"]);
         Subscriber::start(command)
     }
 
@@ -134,8 +135,11 @@ pub(crate) struct Subscriber {
 
 impl Subscriber {
     fn start(mut command: Command) -> Self {
-        let mut child = command.stdout(Stdio::piped()).spawn().expect("mosquitto_sub is installed");
-        let lines = BufReader::new(child.stdout.take().expect("stdout is piped")).lines();
+        let child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
+        let mut child = child.expect("mosquitto_sub is installed");
+        let mut lines = BufReader::new(child.stdout.take().expect("stdout is piped")).lines();
+        let accepted = lines.by_ref().map_while(Result::ok).any(|line| line.contains("SUBACK"));
+        assert!(accepted, "the broker refused the subscription");
         let (sender, messages) = sync_channel(HELD_MESSAGES);
         spawn::thread("test-subscriber", move || {
             lines
@@ -180,9 +184,10 @@ impl Drop for Subscriber {
     }
 }
 
-/// Reads `<topic> <payload in hexadecimal>`, which keeps every byte of a payload on one line.
+/// Reads `message <topic> <payload in hexadecimal>`, which keeps every byte of a payload on one line.
+/// Other lines are the client's own.
 fn message(line: &str) -> Option<Message> {
-    let (topic, hex) = line.rsplit_once(' ')?;
+    let (topic, hex) = line.strip_prefix("message ")?.rsplit_once(' ')?;
     let byte = |at: usize| u8::from_str_radix(hex.get(at..at + 2)?, 16).ok();
     let payload = (0..hex.len()).step_by(2).map(byte).collect::<Option<Vec<u8>>>()?;
     Some(Message { topic: topic.to_owned(), payload })

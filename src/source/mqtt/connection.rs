@@ -70,9 +70,6 @@ struct Received {
 pub(super) struct Connection {
     client: AsyncClient,
     events: EventLoop,
-    acks: Acks,
-    /// Where `deliver` adds to `acks`; taken by `serve`.
-    waiting: Option<mpsc::Sender<Waiting>>,
 }
 
 impl Connection {
@@ -99,16 +96,29 @@ impl Connection {
         client
             .try_subscribe_many(filters)
             .map_err(|error| Error::Client(format!("{error}; check the topic filters")))?;
-        let (waiting, acks) = Acks::new(client.clone());
-        Ok((Self { client, events, acks, waiting: Some(waiting) }, session_present))
+        Ok((Self { client, events }, session_present))
     }
 
-    /// Receives until the connection ends, or until the source is asked to stop, which is Ok.
-    pub(super) async fn serve(&mut self, source: &Source, session_lost: bool) -> Result<(), Error> {
-        let Self { client, events, acks, waiting } = self;
-        let Some(waiting) = waiting.take() else {
-            return Err(Error::WorkerGone);
-        };
+    /// Receives until the connection ends, or until the source is asked to stop, which is Ok. Also gives
+    /// what the worker has not answered by then.
+    pub(super) async fn serve(
+        mut self,
+        source: &Source,
+        session_lost: bool,
+    ) -> (Result<(), Error>, Acks) {
+        let (waiting, mut acks) = Acks::new(self.client.clone());
+        let ended = self.exchange(source, session_lost, waiting, &mut acks).await;
+        (ended, acks)
+    }
+
+    async fn exchange(
+        &mut self,
+        source: &Source,
+        session_lost: bool,
+        waiting: mpsc::Sender<Waiting>,
+        acks: &mut Acks,
+    ) -> Result<(), Error> {
+        let Self { client, events } = self;
         let (sender, received) = mpsc::channel(MAX_MESSAGES);
         let closing = source.stop.child_token();
         let mut polling = pin!(poll(events, source, &closing, sender, session_lost));
@@ -130,11 +140,6 @@ impl Connection {
             debug!(source = source.name, "the broker did not take the good-bye in time");
         }
         ended
-    }
-
-    /// Waits until the worker holds nothing more of this connection.
-    pub(super) async fn settle(&mut self) {
-        self.acks.settle().await;
     }
 }
 

@@ -1,0 +1,139 @@
+//! Answering requests. What needs the journal is read on a task of its own, so that no reader
+//! holds up the loop.
+
+use std::collections::BTreeMap;
+
+use crate::clock::Now;
+use crate::model::{Capture, Health, State, StopReason};
+use crate::session::{Effect, Input};
+use crate::spawn;
+
+use super::handle::{Request, Status, StopAnswer};
+use super::run_loop::Loop;
+
+impl Loop {
+    /// Answers one request; a stop goes through the machine.
+    pub(super) fn answer(&mut self, request: Request, now: Now, effects: &mut Vec<Effect>) {
+        let journal = self.journal.clone();
+        match request {
+            // The loop takes deliveries before it comes here.
+            Request::Deliver(delivery) => drop(delivery),
+            Request::Captures { limit, reply } => {
+                let open = self.open();
+                spawn::task("captures", async move {
+                    if let Ok(mut captures) = journal.captures(limit).await {
+                        captures.iter_mut().for_each(|capture| freshen(capture, &open));
+                        drop(reply.send(captures));
+                    }
+                });
+            }
+            Request::Capture { key, reply } => {
+                let open = self.open();
+                spawn::task("capture", async move {
+                    if let Ok(mut found) = journal.capture(&key).await {
+                        if let Some(capture) = &mut found {
+                            freshen(capture, &open);
+                        }
+                        drop(reply.send(found.map(Box::new)));
+                    }
+                });
+            }
+            Request::Stop { key, reply } => match self.find_open(&key) {
+                Some(answer) => {
+                    let capture = answer.capture.clone();
+                    let stop = Input::Stop { capture, reason: StopReason::Manual };
+                    self.machine.apply(stop, now, effects);
+                    drop(reply.send(Some(answer)));
+                }
+                None => {
+                    spawn::task("stop", async move {
+                        if let Ok(found) = journal.capture(&key).await {
+                            drop(reply.send(found.as_ref().map(stop_answer)));
+                        }
+                    });
+                }
+            },
+            Request::Outcomes { limit, reply } => {
+                spawn::task("outcomes", async move {
+                    if let Ok(outcomes) = journal.outcomes(limit).await {
+                        drop(reply.send(outcomes));
+                    }
+                });
+            }
+            Request::Recorders { reply } => drop(reply.send(self.engine.recorders())),
+            Request::Status { reply } => {
+                let mut status = self.status();
+                spawn::task("status", async move {
+                    if let Ok(tallies) = journal.tallies().await {
+                        status.decisions = tallies;
+                        drop(reply.send(Box::new(status)));
+                    }
+                });
+            }
+        }
+    }
+
+    fn open(&self) -> BTreeMap<String, Capture> {
+        self.machine.open_captures().map(|c| (c.id.to_string(), c.clone())).collect()
+    }
+
+    fn find_open(&self, key: &str) -> Option<StopAnswer> {
+        let is_it = |capture: &&Capture| capture.id.as_str() == key || capture.name == key;
+        self.machine.open_captures().find(is_it).map(stop_answer)
+    }
+
+    /// The status but for what the journal knows.
+    fn status(&self) -> Status {
+        let mut open: BTreeMap<&'static str, (State, usize)> = BTreeMap::new();
+        for capture in self.machine.open_captures() {
+            open.entry(capture.state.word()).or_insert((capture.state, 0)).1 += 1;
+        }
+        let (storages, notifiers) = self.machine.health();
+        let idle = |name: &str, kind: &'static str| Health {
+            name: name.to_owned(),
+            kind: kind.to_owned(),
+            ok: true,
+            state: "idle".to_owned(),
+            since: self.started_at,
+            error: None,
+            failures: 0,
+        };
+        Status {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            host: self.host.clone(),
+            started_at: self.started_at,
+            sources: self.sources.iter().map(|health| health.borrow().clone()).collect(),
+            storages: seen(self.storages.kinds().map(|(n, k)| idle(n, k)), storages),
+            notifiers: seen(self.notifiers.kinds().map(|(n, k)| idle(n, k)), notifiers),
+            recorders: self.engine.recorders(),
+            rules: self.rules.len(),
+            decisions: Vec::new(),
+            captures_open: open.into_values().collect(),
+            segments_waiting: self.machine.segments_waiting(),
+            notices_waiting: self.machine.notices_waiting(),
+        }
+    }
+}
+
+/// Every configured party, with what the attempts at it have shown.
+fn seen(configured: impl Iterator<Item = Health>, tried: Vec<Health>) -> Vec<Health> {
+    let mut tried: BTreeMap<String, Health> =
+        tried.into_iter().map(|health| (health.name.clone(), health)).collect();
+    configured
+        .map(|idle| match tried.remove(&idle.name) {
+            Some(health) => Health { kind: idle.kind, ..health },
+            None => idle,
+        })
+        .collect()
+}
+
+fn stop_answer(capture: &Capture) -> StopAnswer {
+    StopAnswer { capture: capture.id.clone(), name: capture.name.clone(), state: capture.state }
+}
+
+/// The loop knows more of an open capture than the journal: how far it is.
+fn freshen(capture: &mut Capture, open: &BTreeMap<String, Capture>) {
+    if let Some(live) = open.get(capture.id.as_str()) {
+        capture.clone_from(live);
+    }
+}

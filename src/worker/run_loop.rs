@@ -1,0 +1,212 @@
+//! Select, apply, commit, answer, act.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::capture::Engine;
+use crate::clock::{self, BootTime, Now, WallTime};
+use crate::journal::{self, Journal};
+use crate::model::{Change, Health, Outcome, Report};
+use crate::notify::Notifiers;
+use crate::rules::RuleSet;
+use crate::session::{Effect, Input, Machine};
+use crate::source::{Content, Delivery};
+use crate::upload::Storages;
+
+use super::handle::Request;
+
+/// The most news in one batch, and so in one transaction: bounds its memory and its latency.
+const BATCH: usize = 512;
+
+/// One piece of news, before the machine sees it.
+#[derive(Debug)]
+enum News {
+    Input(Input),
+    Delivery(Delivery),
+    Request(Request),
+    /// Something became due.
+    Deadline,
+    /// The sources and the engine have stopped; nothing more comes.
+    Drained,
+}
+
+/// The queues that end in the loop.
+#[derive(Debug)]
+pub(super) struct Inbox {
+    /// Results of work that the loop started.
+    pub(super) results: mpsc::Receiver<Input>,
+    pub(super) reports: mpsc::Receiver<Report>,
+    pub(super) requests: mpsc::Receiver<Request>,
+    pub(super) deliveries: mpsc::Receiver<Delivery>,
+    /// Completes when the sources and the engine have stopped.
+    pub(super) drained: oneshot::Receiver<()>,
+}
+
+/// The loop and all that it acts through.
+#[derive(Debug)]
+pub(super) struct Loop {
+    pub(super) machine: Machine,
+    pub(super) rules: RuleSet,
+    pub(super) journal: Journal,
+    /// Shared with the stop, which shuts it down.
+    pub(super) engine: Arc<Engine>,
+    pub(super) storages: Arc<Storages>,
+    pub(super) notifiers: Arc<Notifiers>,
+    /// The way back for work that the loop starts.
+    pub(super) results: mpsc::Sender<Input>,
+    /// The sources' own word on how they are.
+    pub(super) sources: Vec<watch::Receiver<Health>>,
+    pub(super) spool: PathBuf,
+    pub(super) host: String,
+    pub(super) started_at: WallTime,
+}
+
+/// A sender that waits for its outcomes.
+type Waiting = (oneshot::Sender<Vec<Outcome>>, Vec<Outcome>);
+
+impl Loop {
+    /// Runs until everything has stopped.
+    ///
+    /// # Errors
+    /// The journal failed: nothing that was not acknowledged can be relied on.
+    pub(super) async fn run(
+        mut self,
+        mut inbox: Inbox,
+        restored: Vec<Effect>,
+    ) -> Result<Journal, journal::Error> {
+        self.finish(restored, Vec::new()).await?;
+        let mut batch = Vec::with_capacity(BATCH);
+        loop {
+            let first = select(&mut inbox, self.machine.next_deadline()).await;
+            let drained = matches!(first, News::Drained);
+            batch.push(first);
+            gather(&mut inbox, &mut batch, drained);
+            self.turn(&mut batch).await?;
+            if drained {
+                return Ok(self.journal);
+            }
+        }
+    }
+
+    /// Tells the machine, through its own queue, that the worker is stopping.
+    pub(super) fn stopping(&self) -> impl Future<Output = ()> + Send + use<> {
+        let results = self.results.clone();
+        async move { drop(results.send(Input::Shutdown).await) }
+    }
+
+    /// One batch, from news to deeds.
+    async fn turn(&mut self, batch: &mut Vec<News>) -> Result<(), journal::Error> {
+        let now = clock::now();
+        let mut effects = Vec::new();
+        let mut waiting = Vec::new();
+        for news in batch.drain(..) {
+            match news {
+                News::Input(input) => self.machine.apply(input, now, &mut effects),
+                News::Delivery(delivery) => waiting.push(self.take(delivery, now, &mut effects)),
+                News::Request(Request::Deliver(delivery)) => {
+                    waiting.push(self.take(delivery, now, &mut effects));
+                }
+                News::Request(request) => self.answer(request, now, &mut effects),
+                News::Deadline | News::Drained => {}
+            }
+        }
+        self.machine.settle(now, &mut effects);
+        self.finish(effects, waiting).await
+    }
+
+    /// Applies one delivery's events; returns who waits for what.
+    fn take(&mut self, delivery: Delivery, now: Now, effects: &mut Vec<Effect>) -> Waiting {
+        let first = effects.len();
+        match delivery.content {
+            Content::Events(events) => {
+                for event in events {
+                    let verdicts = self.rules.decide(&event);
+                    self.machine.apply(Input::Event { event, verdicts }, now, effects);
+                }
+            }
+            Content::Rejected(rejected) => {
+                self.machine.apply(Input::Rejected(rejected), now, effects);
+            }
+        }
+        let outcomes = effects[first..].iter().filter_map(outcome_in).cloned().collect();
+        (delivery.done, outcomes)
+    }
+
+    /// Makes the changes durable, then answers, then acts.
+    async fn finish(
+        &mut self,
+        effects: Vec<Effect>,
+        waiting: Vec<Waiting>,
+    ) -> Result<(), journal::Error> {
+        let mut changes = Vec::new();
+        let mut actions = Vec::new();
+        for effect in effects {
+            match effect {
+                Effect::Persist(change) => changes.push(change),
+                action => actions.push(action),
+            }
+        }
+        if !changes.is_empty() {
+            self.journal.commit(changes).await?;
+        }
+        for (done, outcomes) in waiting {
+            // A sender that went away asks again, and finds its event coalesced.
+            drop(done.send(outcomes));
+        }
+        for action in actions {
+            self.act(action);
+        }
+        Ok(())
+    }
+}
+
+fn outcome_in(effect: &Effect) -> Option<&Outcome> {
+    match effect {
+        Effect::Persist(Change::Outcome(outcome)) => Some(outcome),
+        _ => None,
+    }
+}
+
+/// Waits for the next piece of news. The worker's own work comes before people's requests, and
+/// these before new events, so that a storm of events delays no capture that runs.
+async fn select(inbox: &mut Inbox, deadline: Option<BootTime>) -> News {
+    tokio::select! {
+        biased;
+        Some(result) = inbox.results.recv() => News::Input(result),
+        Some(report) = inbox.reports.recv() => News::Input(Input::Engine(report)),
+        Some(request) = inbox.requests.recv() => News::Request(request),
+        Some(delivery) = inbox.deliveries.recv() => News::Delivery(delivery),
+        () = until(deadline) => News::Deadline,
+        _ = &mut inbox.drained => News::Drained,
+    }
+}
+
+/// Adds what has already arrived, up to [`BATCH`]; on the last turn, all of it.
+fn gather(inbox: &mut Inbox, batch: &mut Vec<News>, last: bool) {
+    let room = |batch: &Vec<News>| last || batch.len() < BATCH;
+    while room(batch) {
+        let Ok(input) = inbox.results.try_recv() else { break };
+        batch.push(News::Input(input));
+    }
+    while room(batch) {
+        let Ok(report) = inbox.reports.try_recv() else { break };
+        batch.push(News::Input(Input::Engine(report)));
+    }
+    while room(batch) {
+        let Ok(request) = inbox.requests.try_recv() else { break };
+        batch.push(News::Request(request));
+    }
+    while room(batch) {
+        let Ok(delivery) = inbox.deliveries.try_recv() else { break };
+        batch.push(News::Delivery(delivery));
+    }
+}
+
+async fn until(deadline: Option<BootTime>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep(deadline.since(clock::boot_time())).await,
+        None => std::future::pending().await,
+    }
+}
