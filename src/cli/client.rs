@@ -45,8 +45,8 @@ pub enum Error {
     )]
     Refused { socket: PathBuf },
     #[error(
-        "you may not use {socket}; become a member of its group ('ls -l {socket}' names it), or \
-         use sudo"
+        "you may not use {socket}: it is for root and the worker's group; use sudo, or join the \
+         group ('sudo usermod -aG hindsight $USER', then log in again)"
     )]
     Denied { socket: PathBuf },
     #[error("the worker on {socket} gave no answer within {} s; see its log", PATIENCE.as_secs())]

@@ -4,20 +4,25 @@
 //! no logic of their own.
 
 mod capture;
+mod check;
 mod client;
 mod event;
 mod exit;
 mod output;
 mod recorder;
+mod run;
 mod status;
 
+use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
-use clap::{Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
 
 pub use client::Error as ClientError;
 pub use exit::Exit;
+
+use crate::{control, telemetry, upload, worker, yaml};
 
 /// Captures the packets before and after an alert.
 ///
@@ -34,6 +39,10 @@ pub struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Run the worker until SIGTERM or SIGINT.
+    Run(ConfigFile),
+    /// Check the configuration, the rules, the privilege to capture and the storages.
+    Check(check::Arguments),
     /// Show how the worker and everything it talks to are doing.
     Status(client::Reach),
     /// Send events by hand.
@@ -47,13 +56,34 @@ enum Command {
     Recorder(recorder::Command),
 }
 
+/// Where the configuration is.
+#[derive(Debug, Args)]
+struct ConfigFile {
+    /// The configuration file. Default: the one that $HINDSIGHT_CONFIG names, else
+    /// /etc/hindsight/config.yaml if there is one, else the built-in configuration.
+    #[arg(long, short, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
+    #[error("{}", Problems(.0))]
+    Configuration(Vec<yaml::Problem>),
     #[error(transparent)]
     Client(#[from] client::Error),
+    #[error("cannot set up the log")]
+    Telemetry(#[from] telemetry::Error),
     #[error("cannot start the async runtime")]
     Runtime(#[source] io::Error),
+    #[error("cannot listen for signals")]
+    Signals(#[source] io::Error),
+    #[error("the worker failed")]
+    Worker(#[from] worker::Error),
+    #[error(
+        "stopped by a second signal before the worker had ended; its work is recovered at the next start"
+    )]
+    Impatient,
     #[error("cannot read {path}")]
     Input { path: PathBuf, source: io::Error },
     #[error("{path} holds more than {limit} bytes, which no event has; send it in smaller parts")]
@@ -62,18 +92,45 @@ pub enum Error {
     Output(#[source] io::Error),
     #[error("cannot write the answer as JSON")]
     Json(#[source] serde_json::Error),
+    #[error("the storages cannot be set up")]
+    Upload(#[from] upload::Error),
+    #[error("the control server cannot start")]
+    Control(#[from] control::Error),
+    #[error("{0} of the storages cannot be used")]
+    Storages(usize),
+}
+
+/// All diagnostics, then how many there are.
+struct Problems<'a>(&'a [yaml::Problem]);
+
+impl fmt::Display for Problems<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for problem in self.0 {
+            writeln!(f, "{}\n", problem.to_string().trim_end())?;
+        }
+        match self.0.len() {
+            1 => f.write_str("1 problem; nothing was changed"),
+            count => write!(f, "{count} problems; nothing was changed"),
+        }
+    }
 }
 
 impl Error {
     /// The exit code that says so.
     pub const fn exit(&self) -> Exit {
         match self {
+            Self::Configuration(_) | Self::Telemetry(_) | Self::Upload(_) => Exit::Configuration,
             Self::Client(error) => error.exit(),
             Self::Runtime(_)
+            | Self::Signals(_)
+            | Self::Worker(_)
+            | Self::Impatient
             | Self::Input { .. }
             | Self::InputTooLarge { .. }
             | Self::Output(_)
-            | Self::Json(_) => Exit::Failed,
+            | Self::Json(_)
+            | Self::Control(_)
+            | Self::Storages(_) => Exit::Failed,
         }
     }
 
@@ -95,6 +152,8 @@ impl Arguments {
     /// See [`Error`].
     pub fn run(self) -> Result<(), Error> {
         match self.command {
+            Command::Run(file) => run::run(file.config.as_deref()),
+            Command::Check(arguments) => check::run(&arguments),
             Command::Status(reach) => ask(status::run(&reach)),
             Command::Event(command) => ask(event::run(command)),
             Command::Capture(command) => ask(capture::run(command)),

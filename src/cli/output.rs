@@ -64,6 +64,11 @@ pub(super) fn chain(error: &dyn Error) -> Vec<String> {
     texts
 }
 
+/// Writes a warning to standard error.
+pub(super) fn warn(text: &str) {
+    note(&format!("warning: {}", escape_lines(text)));
+}
+
 fn note(text: &str) {
     // Where standard error is closed, nobody is left to tell.
     drop(writeln!(io::stderr().lock(), "{text}"));
