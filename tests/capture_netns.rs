@@ -21,8 +21,10 @@ use hindsight::model::{
     CaptureId, CapturePlan, EventId, IncidentId, InterfaceTotals, Limits, Report, SealedFile,
     StopReason, Totals,
 };
+use nix::sched::{CloneFlags, unshare};
 use tempfile::TempDir;
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 
 use netns::{Cable, Sender};
 
@@ -74,7 +76,7 @@ impl Bench {
     }
 
     fn wait_until_started(&mut self) {
-        while !matches!(self.reports.blocking_recv().unwrap(), Report::Started { .. }) {}
+        while !matches!(next(&mut self.reports), Report::Started { .. }) {}
     }
 
     fn shut_down(self) {
@@ -86,13 +88,20 @@ impl Bench {
     }
 }
 
+/// Waits for the next report, but not for ever.
+fn next(reports: &mut mpsc::Receiver<Report>) -> Report {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    let report = runtime.block_on(async { timeout(30 * SECOND, reports.recv()).await });
+    report.unwrap().unwrap()
+}
+
 /// Waits for the end of as many captures.
 fn ends(reports: &mut mpsc::Receiver<Report>, count: usize) -> Vec<(CaptureId, Ended)> {
     let mut started = BTreeMap::new();
     let mut files = BTreeMap::new();
     let mut ends = Vec::new();
     while ends.len() < count {
-        match reports.blocking_recv().unwrap() {
+        match next(reports) {
             Report::Started { capture, held_from } => {
                 started.insert(capture, held_from);
             }
@@ -326,6 +335,76 @@ fn a_stop_on_an_idle_interface_ends_at_once() {
 }
 
 #[test]
+fn a_full_disk_ends_a_capture_and_leaves_a_readable_partial_file() {
+    let Some(cable) = Cable::lay() else { return };
+    let mut sender = cable.sender();
+    sender.size = 1_000;
+    cable.near.run(|| {
+        let mut bench = Bench::start(16 << 20, &["near0"]);
+        // A small disk that only the threads from here on see.
+        unshare(CloneFlags::CLONE_NEWNS).unwrap();
+        let mount = |arguments: &[&str]| {
+            let status = Command::new("mount").args(arguments).arg(bench.spool.path()).status();
+            assert!(status.unwrap().success(), "mount {arguments:?}");
+        };
+        assert!(Command::new("mount").args(["--make-rprivate", "/"]).status().unwrap().success());
+        mount(&["-t", "tmpfs", "-o", "size=1800k", "tmpfs"]);
+        bench.begin("full", plan(SECOND, 60 * SECOND));
+        bench.wait_until_started();
+        (0..5_000).for_each(|_| sender.send());
+        let ended = bench.end();
+        assert_eq!(ended.reason, StopReason::NoSpace);
+        assert!(ended.error.unwrap().contains("No space left"));
+        assert!(ended.file.partial && ended.file.packets > 500);
+        assert_eq!(packets_by_capinfos(&ended.file.path), ended.file.packets);
+        assert_contiguous(&numbers(&ended.file.path));
+        bench.shut_down();
+    });
+}
+
+#[test]
+fn a_look_back_to_before_the_recorder_began_reports_what_it_holds() {
+    let Some(cable) = Cable::lay() else { return };
+    let before = clock::wall_time();
+    let mut bench = cable.near.run(|| Bench::start(16 << 20, &["near0"]));
+    let began = clock::wall_time();
+    cable.near.run(|| bench.begin("early", plan(60 * SECOND, Duration::ZERO)));
+    let held_from = bench.end().held_from.unwrap();
+    assert!(before <= held_from && held_from <= began, "{held_from}");
+    bench.shut_down();
+}
+
+#[test]
+fn a_missing_privilege_is_named_with_the_command_that_grants_it() {
+    let own = std::env::current_exe().unwrap();
+    let inner = ["--exact", "without_the_privilege", "--ignored"];
+    let output = Command::new("setpriv")
+        .args(["--bounding-set", "-net_raw", "--inh-caps", "-net_raw"])
+        .arg(own)
+        .args(inner)
+        .output();
+    let output = output.unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && text.contains("1 passed"), "{text}");
+}
+
+#[test]
+#[ignore = "run by another test, without CAP_NET_RAW"]
+fn without_the_privilege() {
+    let spool = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let recorder = RecorderSettings {
+        interface: "lo".to_owned(),
+        memory_bytes: 0,
+        bytes_per_packet: 0,
+        promiscuous: false,
+    };
+    let settings = Settings { spool: spool.path().to_owned(), recorders: vec![recorder] };
+    let error = Engine::start(settings, mpsc::channel(1).0).unwrap_err().sentence();
+    assert!(error.starts_with("recording on 'lo': "), "{error}");
+    assert!(error.contains("setcap cap_net_raw+ep"), "{error}");
+}
+
+#[test]
 fn limits_end_a_capture_and_are_never_exceeded() {
     let Some(cable) = Cable::lay() else { return };
     under_traffic(&cable, |_sent| {
@@ -364,7 +443,7 @@ fn a_file_that_a_crash_has_cut_is_sealed_as_partial_with_all_but_its_last_second
         // Two reports of progress: each comes after a sync.
         let mut progress = 0;
         while progress < 2 {
-            let report = bench.reports.blocking_recv().unwrap();
+            let report = next(&mut bench.reports);
             progress += u32::from(matches!(report, Report::Progress { .. }));
         }
         // What the disk holds at this instant, as a kill would leave it.
@@ -482,13 +561,13 @@ fn what_cannot_be_captured_ends_with_the_reason() {
     cable.near.ip("tuntap add dev tun9 mode tun");
     let on = |name: &str| CapturePlan { interfaces: vec![name.to_owned()], ..plan(SECOND, SECOND) };
     let cases = [
-        (on("nowhere0"), "there is no interface 'nowhere0'; this host has"),
-        (on("tun9"), "interface 'tun9' is neither Ethernet nor loopback"),
-        (filtered("tcp prot 80", plan(SECOND, SECOND)), "the filter for 'near0': "),
+        ("missing", on("nowhere0"), "there is no interface 'nowhere0'; this host has"),
+        ("tunnel", on("tun9"), "interface 'tun9' is neither Ethernet nor loopback"),
+        ("filter", filtered("tcp prot 80", plan(SECOND, SECOND)), "the filter for 'near0': "),
     ];
-    for (plan, expected) in cases {
-        cable.near.run(|| bench.begin("bad", plan));
-        let report = bench.reports.blocking_recv().unwrap();
+    for (id, plan, expected) in cases {
+        cable.near.run(|| bench.begin(id, plan));
+        let report = next(&mut bench.reports);
         let Report::Ended { reason: StopReason::Error, error: Some(error), .. } = report else {
             panic!("{report:?}");
         };

@@ -124,14 +124,11 @@ impl Feed {
         }
     }
 
-    pub(super) fn statistics(
-        &self,
-        at: WallTime,
-        window: (WallTime, WallTime),
-    ) -> Statistics<'static> {
+    /// Its counts for the end of the file, of a window that closed at `end`.
+    pub(super) fn statistics(&self, at: WallTime, end: WallTime) -> Statistics<'static> {
         let totals = self.totals();
         let counts = [totals.received, totals.dropped_by_kernel, totals.overrun, totals.written];
-        statistics(self.number, at, window, counts)
+        statistics(self.number, at, (self.reader.held_from(), end), counts)
     }
 
     /// The error of an interface that went away.

@@ -33,7 +33,8 @@ use crate::model::{
 /// How often progress is told and what was written is synced: a crash loses about so much.
 const TICK: Duration = Duration::from_secs(1);
 
-/// How often the end of the window is checked once it has come: two looks of a recorder.
+/// How often a capture asks whether all is there once its window has ended: twice for each look
+/// of a recorder.
 const DRAIN_WAIT: Duration = Duration::from_millis(5);
 
 /// How long after the end, beyond two retire times, the last packets are waited for. Reached only
@@ -125,26 +126,32 @@ impl Job {
     fn take(&self) -> Result<End, Error> {
         let begun = clock::now();
         let mut feeds = self.feeds()?;
-        let oldest = feeds.iter().map(|feed| feed.reader().held_from()).max();
+        let oldest = feeds.iter().map(|feed| feed.reader().held_from()).min();
         let held_from = oldest.unwrap_or(begun.wall);
         let mut segment = self.create(&feeds, held_from)?;
         self.tell(Report::Started { capture: self.capture.clone(), held_from });
 
         let followed = self.follow(&mut feeds, &mut segment, begun);
-        let (reason, mut error) = match followed {
-            Ok(Closing { reason: StopReason::InterfaceLost, .. }) => {
-                let lost = feeds.iter().find_map(Feed::lost);
-                (StopReason::InterfaceLost, lost.map(|error| error.sentence()))
+        let (reason, end, mut error) = match followed {
+            Ok(Closing { reason, at, .. }) => {
+                let is_lost = reason == StopReason::InterfaceLost;
+                let lost = feeds.iter().filter(|_feed| is_lost).find_map(Feed::lost);
+                (reason, Some(at), lost.map(|error| error.sentence()))
             }
-            Ok(closing) => (closing.reason, None),
-            Err(error) if error.is_no_space() => (StopReason::NoSpace, Some(error.sentence())),
-            Err(error) => (StopReason::Error, Some(error.sentence())),
+            Err(error) if error.is_no_space() => {
+                (StopReason::NoSpace, None, Some(error.sentence()))
+            }
+            Err(error) => (StopReason::Error, None, Some(error.sentence())),
         };
-        let bytes = segment.len();
         if !is_limit(reason) {
             feeds.iter_mut().for_each(Feed::close);
         }
-        let sealed = self.seal(segment, &feeds, held_from, reason);
+        let bytes = segment.len();
+        let sealed = match end {
+            Some(end) => seal(segment, &feeds, end).map(Some),
+            // Writing is what failed: what has reached the disk is closed as it is.
+            None => segment.salvage(),
+        };
         let mut totals = totals(&feeds, bytes);
         match sealed {
             Ok(Some(file)) => {
@@ -221,7 +228,7 @@ impl Job {
                     }
                 }
                 None => match closing {
-                    Some(closing) if is_drained(feeds, closing, now) => return Ok(closing),
+                    Some(closing) if self.is_drained(feeds, closing, now) => return Ok(closing),
                     Some(_) => self.orders.bell.wait(DRAIN_WAIT),
                     None => {
                         let wake_at = tick_at.min(time_is_up);
@@ -257,6 +264,18 @@ impl Job {
         Some(Closing { reason, at, give_up_at: now.boot + patience })
     }
 
+    fn is_drained(&self, feeds: &[Feed], closing: Closing, now: Now) -> bool {
+        let past = closing.at + SETTLE;
+        if feeds.iter().all(|feed| feed.reader().is_past(past)) {
+            return true;
+        }
+        let given_up = now.boot >= closing.give_up_at;
+        if given_up {
+            warn!(capture = %self.capture, "a recorder hangs; the last packets may be missing");
+        }
+        given_up
+    }
+
     /// Tells how far it is, if there is room for it: the next one says more.
     fn progress(&self, feeds: &[Feed], segment: &Segment) {
         let totals = totals(feeds, segment.len());
@@ -265,23 +284,13 @@ impl Job {
             debug!(capture = %self.capture, "progress was not told");
         }
     }
+}
 
-    fn seal(
-        &self,
-        segment: Segment,
-        feeds: &[Feed],
-        held_from: WallTime,
-        reason: StopReason,
-    ) -> Result<Option<SealedFile>, Error> {
-        if matches!(reason, StopReason::NoSpace | StopReason::Error) {
-            // Writing is what failed.
-            return segment.salvage();
-        }
-        let now = clock::wall_time();
-        let window = (held_from, self.plan.until().min(now));
-        let statistics: Vec<_> = feeds.iter().map(|feed| feed.statistics(now, window)).collect();
-        segment.seal(&statistics).map(Some)
-    }
+/// Adds the counts of each interface and publishes the file.
+fn seal(segment: Segment, feeds: &[Feed], end: WallTime) -> Result<SealedFile, Error> {
+    let now = clock::wall_time();
+    let statistics: Vec<_> = feeds.iter().map(|feed| feed.statistics(now, end)).collect();
+    segment.seal(&statistics)
 }
 
 /// Whether the window ended at a packet, not at an instant.
@@ -307,16 +316,4 @@ fn next_feed(feeds: &mut [Feed], closing: Option<Closing>) -> Option<&mut Feed> 
         (!past).then_some((opened_at, feed))
     });
     ready.min_by_key(|(opened_at, _feed)| *opened_at).map(|(_opened_at, feed)| feed)
-}
-
-fn is_drained(feeds: &[Feed], closing: Closing, now: Now) -> bool {
-    let past = closing.at + SETTLE;
-    if feeds.iter().all(|feed| feed.reader().is_past(past)) {
-        return true;
-    }
-    let given_up = now.boot >= closing.give_up_at;
-    if given_up {
-        warn!("a recorder hangs: the last packets before the end may be missing from a capture");
-    }
-    given_up
 }

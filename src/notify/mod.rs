@@ -136,11 +136,11 @@ impl Notifiers {
         }
     }
 
-    /// `mqtt` or `webhook`.
-    pub fn kind(&self, name: &str) -> Option<&'static str> {
-        self.0.get(name).map(|notifier| match notifier {
-            Notifier::Mqtt(_) => "mqtt",
-            Notifier::Webhook(_) => "webhook",
+    /// The name of every notifier, and its kind: `mqtt` or `webhook`.
+    pub fn kinds(&self) -> impl Iterator<Item = (&str, &'static str)> {
+        self.0.iter().map(|(name, notifier)| match notifier {
+            Notifier::Mqtt(_) => (name.as_str(), "mqtt"),
+            Notifier::Webhook(_) => (name.as_str(), "webhook"),
         })
     }
 

@@ -10,6 +10,9 @@ const BLOCK_BYTES: u32 = 128 * 1024;
 /// Blocks are not made smaller than this: 16 KiB holds a jumbo frame of 9,000 bytes.
 const MIN_BLOCK_BYTES: u32 = 16 * 1024;
 
+/// Blocks are not made larger than this, which bounds a ring to 64 GiB.
+const MAX_BLOCK_BYTES: u32 = 1024 * 1024;
+
 /// Fewer blocks would leave no window beside the reserve.
 const MIN_BLOCKS: u32 = 32;
 
@@ -45,7 +48,7 @@ impl Geometry {
         while block_bytes > MIN_BLOCK_BYTES && memory / u64::from(block_bytes) < MIN_BLOCKS.into() {
             block_bytes /= 2;
         }
-        while memory / u64::from(block_bytes) > MAX_BLOCKS.into() && block_bytes < 1 << 30 {
+        while memory / u64::from(block_bytes) > MAX_BLOCKS.into() && block_bytes < MAX_BLOCK_BYTES {
             block_bytes *= 2;
         }
         let blocks = u32::try_from(memory / u64::from(block_bytes)).unwrap_or(u32::MAX);

@@ -153,12 +153,17 @@ impl Worker {
             sources_stop.cancel();
             settle("sources", futures_util::future::join_all(running)).await;
             settle("captures", engine.shutdown()).await;
-            drop(drained.send(()));
+            if drained.send(()).is_err() {
+                tracing::debug!("the run loop had ended before");
+            }
         });
 
         let notifiers = Arc::clone(&run_loop.notifiers);
         let journal = run_loop.run(inbox, restored).await?;
-        settle("notifiers", notifiers.shutdown()).await;
+        // One that is still sending is cut off; its notice waits in the journal.
+        if let Some(notifiers) = Arc::into_inner(notifiers) {
+            settle("notifiers", notifiers.shutdown()).await;
+        }
         settle("journal", journal.close()).await;
         Ok(())
     }
