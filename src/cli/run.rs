@@ -20,7 +20,7 @@ const RUNTIME_PATIENCE: Duration = Duration::from_secs(2);
 pub(super) fn run(config: Option<&Path>) -> Result<(), Error> {
     let config = Config::load(config).map_err(Error::Configuration)?;
     telemetry::start(&config.log)?;
-    let file = config.file.as_deref().map_or("built in".into(), Path::to_string_lossy);
+    let file = config.file.as_deref().map_or_else(|| "built in".into(), Path::to_string_lossy);
     tracing::info!(version = env!("CARGO_PKG_VERSION"), configuration = %file, "starting");
     install_tls();
     let runtime = tokio::runtime::Builder::new_multi_thread()
