@@ -3,7 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-use std::io::{Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -18,6 +18,7 @@ use hindsight::model::{
     Tally, Totals,
 };
 use hindsight::source::Content;
+use hindsight::source::format::MAX_BODY_BYTES;
 use hindsight::spawn;
 use hindsight::worker::{Handle, Request, Status, StopAnswer};
 use tempfile::TempDir;
@@ -27,6 +28,114 @@ use tokio_util::sync::CancellationToken;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_hindsight");
 const TRIGGER: WallTime = WallTime::from_nanos(1_795_368_600_000_000_000);
+
+// ---- What the configuration commands say ----
+
+#[test]
+fn a_wrong_configuration_exits_with_78_and_names_every_place() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("config.yaml");
+    std::fs::write(&file, "version: 1\nrecorder:\n  memory: lots\nsotrages: {}\n").unwrap();
+    for command in ["run", "check"] {
+        let output = hindsight(&[command, "--config", file.to_str().unwrap()]);
+        assert_eq!(output.status.code(), Some(78), "{output:?}");
+        let errors = text(&output.stderr);
+        for place in [":3:11", ":4:1"] {
+            let place = format!("{}{place}", file.display());
+            assert!(errors.contains(&place), "{place} is missing in: {errors}");
+        }
+        assert!(errors.contains("memory: lots"), "the line itself is missing in: {errors}");
+    }
+}
+
+#[test]
+fn a_configuration_that_is_not_there_exits_with_78_and_its_name() {
+    let output = hindsight(&["check", "--config", "/nowhere/config.yaml"]);
+    assert_eq!(output.status.code(), Some(78), "{output:?}");
+    assert!(text(&output.stderr).contains("/nowhere/config.yaml"), "{output:?}");
+}
+
+#[test]
+fn a_right_configuration_is_summed_up() {
+    let place = Place::new();
+    let output = hindsight(&["check", "--config", &place.path("config.yaml")]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let summary = text(&output.stdout);
+    for part in ["local", "directory", "1 rule\n", "Storages reached"] {
+        assert!(summary.contains(part), "{part} is missing in: {summary}");
+    }
+    let output = hindsight(&["check", "--output", "json", "--config", &place.path("config.yaml")]);
+    let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(json["rules"], 1, "{json:#}");
+    assert_eq!(json["storages"][0]["ok"], true, "{json:#}");
+}
+
+#[test]
+fn a_storage_that_cannot_be_reached_is_found_by_the_check() {
+    let place = Place::new();
+    let storage = "{ s3: { bucket: b, region: r, endpoint: \"http://127.0.0.1:1\", access_key_id: k, \
+                   secret_access_key_file: secret } }";
+    std::fs::write(place.path("secret"), "s").unwrap();
+    let config = std::fs::read_to_string(place.path("config.yaml")).unwrap();
+    let config = format!("{config}  bucket: {storage}\n");
+    std::fs::write(place.path("config.yaml"), config).unwrap();
+    let output = hindsight(&["check", "--config", &place.path("config.yaml")]);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert!(text(&output.stderr).contains("1 of the storages cannot be used"), "{output:?}");
+    let summary = text(&output.stdout);
+    assert!(summary.lines().any(|line| line.trim().starts_with("bucket  no")), "{summary}");
+}
+
+// ---- The worker's life ----
+
+#[test]
+fn the_worker_runs_alone_and_ends_on_sigterm_with_0() {
+    let place = Place::new();
+    let config = place.path("config.yaml");
+    let run = ["run", "--config", &config];
+    let mut worker = Command::new(BINARY).args(run).stderr(Stdio::piped()).spawn().unwrap();
+    let mut log = BufReader::new(worker.stderr.take().unwrap()).lines();
+    log.find(|line| line.as_ref().unwrap().contains("ready")).unwrap().unwrap();
+
+    let socket = place.path("control.sock");
+    let status = hindsight(&["status", "--socket", &socket, "--output", "json"]);
+    let status: Status = serde_json::from_slice(&status.stdout).unwrap();
+    assert_eq!((status.rules, status.host.as_str()), (1, "edge-7"));
+    let second = hindsight(&run);
+    assert_eq!(second.status.code(), Some(1), "{second:?}");
+    assert!(text(&second.stderr).contains("belongs to another worker"), "{second:?}");
+
+    let id = nix::unistd::Pid::from_raw(worker.id().try_into().unwrap());
+    nix::sys::signal::kill(id, nix::sys::signal::SIGTERM).unwrap();
+    assert!(log.any(|line| line.unwrap().contains("stopped")));
+    assert_eq!(worker.wait().unwrap().code(), Some(0));
+    assert!(!Path::new(&socket).exists());
+}
+
+/// A folder with a configuration that needs no privilege: nothing is recorded.
+struct Place(TempDir);
+
+impl Place {
+    fn new() -> Self {
+        let place = Self(tempfile::tempdir().unwrap());
+        let config = format!(
+            "version: 1\nhost: {{ name: edge-7 }}\nstate: state\nrecorder: {{ interfaces: [] }}\n\
+             rules: [rules]\ncontrol: {{ socket: {}, listen: [] }}\n\
+             storages:\n  local: {{ directory: {{ path: captures }} }}\n",
+            place.path("control.sock"),
+        );
+        std::fs::write(place.path("config.yaml"), config).unwrap();
+        std::fs::create_dir(place.path("rules")).unwrap();
+        let rule = "version: 1\nrules:\n  - name: retransmits\n    match: ['alertname = \"X\"']\n    \
+                    capture: { interfaces: [lo] }\n";
+        std::fs::write(place.path("rules/net.yaml"), rule).unwrap();
+        place
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.0.path().join(name).display().to_string()
+    }
+}
 
 // ---- What is said when there is no worker ----
 
@@ -247,6 +356,19 @@ fn a_payload_that_is_no_event_is_refused_with_the_reason() {
 
     let source = worker.hindsight(&["event", "send", "--source", "a b", file.to_str().unwrap()]);
     assert!(text(&source.stderr).contains("source is not a name"), "{source:?}");
+}
+
+#[test]
+fn a_payload_of_the_largest_size_arrives_and_a_larger_one_is_not_sent() {
+    let worker = Worker::start(Vec::new());
+    let file = worker.directory.path().join("large.json");
+    let fill = MAX_BODY_BYTES - ALERT.len();
+    std::fs::write(&file, format!("{ALERT}{}", " ".repeat(fill))).unwrap();
+    worker.stdout(&["event", "send", file.to_str().unwrap()]);
+    std::fs::write(&file, format!("{ALERT}{}", " ".repeat(fill + 1))).unwrap();
+    let output = worker.hindsight(&["event", "send", file.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert!(text(&output.stderr).contains("more than 1048576 bytes"), "{output:?}");
 }
 
 // ---- The server's own bounds ----

@@ -20,6 +20,8 @@ const RUNTIME_PATIENCE: Duration = Duration::from_secs(2);
 pub(super) fn run(config: Option<&Path>) -> Result<(), Error> {
     let config = Config::load(config).map_err(Error::Configuration)?;
     telemetry::start(&config.log)?;
+    let file = config.file.as_deref().map_or_else(|| "built in".into(), Path::to_string_lossy);
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), configuration = %file, "starting");
     install_tls();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -58,6 +60,7 @@ async fn serve(config: Config, stop: CancellationToken) -> Result<(), Error> {
     let served = spawn::task("control server", server.serve(server_stop.clone()));
     ready();
     let ended = worker.run(stop).await;
+    tracing::info!("stopped");
     server_stop.cancel();
     if let Err(error) = served.await {
         tracing::warn!(%error, "the control server did not stop in order");

@@ -78,12 +78,21 @@ impl Server {
     ) -> Result<Self, Error> {
         let hooks = limits::bounded(hooks::routes(handle.clone(), webhooks)?);
         let api = limits::bounded(api::routes(handle));
+        // First the socket, because a worker that answers there is the better explanation than an
+        // address that is in use.
+        let (unix, socket) = socket::Socket::bind(&settings.socket)?;
         let mut tcp = Vec::new();
         for &address in &settings.listen {
-            let bound = TcpListener::bind(address).await;
-            tcp.push(bound.map_err(|source| Error::Listen { address, source })?);
+            match TcpListener::bind(address).await {
+                Ok(listener) => tcp.push(listener),
+                Err(source) => {
+                    if let Err(error) = socket.remove() {
+                        tracing::warn!(%error, "the control socket file stays behind");
+                    }
+                    return Err(Error::Listen { address, source });
+                }
+            }
         }
-        let (unix, socket) = socket::Socket::bind(&settings.socket)?;
         Ok(Self { unix, socket, tcp, api, hooks })
     }
 
@@ -104,5 +113,25 @@ impl Server {
         if let Err(error) = self.socket.remove() {
             tracing::warn!(%error, "the control socket file stays behind");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::mpsc;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn an_address_in_use_is_named_and_leaves_no_socket_behind() {
+        let directory = tempfile::tempdir().unwrap();
+        let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = taken.local_addr().unwrap();
+        let socket = directory.path().join("control.sock");
+        let settings = Settings { socket: socket.clone(), listen: vec![address] };
+        let (requests, _nobody) = mpsc::channel(1);
+        let bound = Server::bind(&settings, Handle::new(requests), Vec::new()).await;
+        assert!(bound.unwrap_err().to_string().contains(&address.to_string()));
+        assert!(!socket.exists());
     }
 }
