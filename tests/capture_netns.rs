@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use std::net::UdpSocket;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
@@ -84,7 +85,7 @@ impl Bench {
         tokio::runtime::Builder::new_current_thread()
             .build()
             .unwrap()
-            .block_on(self.engine.shutdown());
+            .block_on(Arc::new(self.engine).shutdown());
     }
 }
 
@@ -471,7 +472,10 @@ fn shutting_down_seals_every_capture_as_stopped_with_the_agent() {
     let mut sender = cable.sender();
     (0..50).for_each(|_| sender.send());
     let Bench { engine, mut reports, spool } = bench;
-    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(engine.shutdown());
+    tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap()
+        .block_on(Arc::new(engine).shutdown());
     for (_, ended) in ends(&mut reports, 3) {
         assert_eq!(ended.reason, StopReason::AgentStopped);
         assert_eq!(packets_by_capinfos(&ended.file.path), ended.file.packets);

@@ -19,6 +19,7 @@ use support::traffic::Traffic;
 use support::worker::{Configuration, Worker};
 use support::{tshark, wait};
 
+#[cfg(test)]
 #[expect(dead_code, reason = "each test program uses some of the parts")]
 mod support;
 
@@ -200,7 +201,7 @@ fn nothing_is_left(worker: &Worker, data: &Value) {
         (fs::read_dir(worker.folder().join("state/spool")).unwrap().count() == 0).then_some(())
     });
     let captures = worker.get("/v1/captures?limit=10");
-    let captures = captures.as_array().or(captures["captures"].as_array()).unwrap().clone();
+    let captures = captures["captures"].as_array().unwrap();
     assert_eq!(captures.len(), 1);
     assert_eq!(captures[0]["state"], "done");
     let shown = worker.command(&["capture", "show", data["name"].as_str().unwrap()]);

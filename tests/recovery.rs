@@ -2,11 +2,7 @@
 //!
 //! The test stands outside: it holds what was acknowledged to it, what the storage has and what the
 //! notifier heard, and at the end compares these with the journal.
-#![expect(
-    clippy::unwrap_used,
-    clippy::print_stdout,
-    reason = "a test that cannot go on has failed; figures are for the reader"
-)]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -29,6 +25,7 @@ use support::traffic::Traffic;
 use support::worker::{Configuration, Worker};
 use support::{tshark, wait};
 
+#[cfg(test)]
 #[expect(dead_code, reason = "each test program uses some of the parts")]
 mod support;
 
@@ -62,9 +59,7 @@ fn configuration(broker: &Broker) -> Configuration {
     Configuration {
         sources: vec![format!("plant: {{ mqtt: {{ url: \"{url}\", topics: {topics} }} }}")],
         storages: vec!["local: { directory: { path: stored } }".to_owned()],
-        notifiers: vec![format!(
-            "bus: {{ mqtt: {{ url: \"{url}\", topic: hindsight/notices }} }}"
-        )],
+        notifiers: vec![format!("bus: {{ mqtt: {{ url: \"{url}\", topic: hindsight/notices }} }}")],
         rest: vec![
             "recorder: { interfaces: auto, memory: 8MiB }".to_owned(),
             "ceilings: { concurrent: 8, captures_per_hour: 100000 }".to_owned(),
@@ -163,10 +158,8 @@ fn fifty_kills_lose_nothing_that_was_acknowledged() {
     let mut worker = Worker::start(&pair.near(), &configuration(&broker));
     let traffic = Traffic::start(&pair, 500);
     let stop = Arc::new(AtomicBool::new(false));
-    let senders = [
-        over_the_socket(&stop, worker.folder().join("control.sock")),
-        over_mqtt(&stop, &broker),
-    ];
+    let senders =
+        [over_the_socket(&stop, worker.folder().join("control.sock")), over_mqtt(&stop, &broker)];
 
     let seed = random::seed();
     let mut sequence = random::Sequence::new(seed);
@@ -219,10 +212,7 @@ fn wait_for_all_of_mqtt(worker: &Worker, mqtt: &BTreeSet<String>) {
 }
 
 /// P1 and P2: all that was acknowledged is there, and no event has two outcomes.
-fn every_event_has_one_outcome(
-    journal: &Connection,
-    acknowledged: &[&BTreeSet<String>],
-) -> usize {
+fn every_event_has_one_outcome(journal: &Connection, acknowledged: &[&BTreeSet<String>]) -> usize {
     let outcomes = rows(journal, "outcomes");
     let mut by_event: BTreeMap<&str, u32> = BTreeMap::new();
     let mut seen = BTreeSet::new();
@@ -266,11 +256,7 @@ fn every_capture_is_stored_once(journal: &Connection, folder: &Path) -> (usize, 
 }
 
 /// P5: each capture's notice was heard, under the identifier that the journal has.
-fn every_notice_came(
-    journal: &Connection,
-    heard: &[support::broker::Message],
-    captures: usize,
-) {
+fn every_notice_came(journal: &Connection, heard: &[support::broker::Message], captures: usize) {
     let heard: BTreeSet<String> =
         heard.iter().map(|message| message.json()["id"].as_str().unwrap().to_owned()).collect();
     let notices = rows(journal, "notices");

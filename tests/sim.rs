@@ -23,7 +23,7 @@ use hindsight::model::{
     StopReason, Totals, Verdict,
 };
 use hindsight::random::Sequence;
-use hindsight::session::{Ceilings, Effect, Failure, Input, Machine};
+use hindsight::session::{Action, Ceilings, Effects, Failure, Input, Machine};
 
 const CEILINGS: Ceilings = Ceilings {
     duration: Duration::from_secs(60),
@@ -122,7 +122,7 @@ impl World {
                 _ => None,
             })
             .collect();
-        let mut effects = Vec::new();
+        let mut effects = Effects::default();
         for input in inputs {
             self.machine.apply(input, self.now, &mut effects);
         }
@@ -130,15 +130,13 @@ impl World {
         self.finish(effects, events)
     }
 
-    fn finish(&mut self, effects: Vec<Effect>, events: Vec<EventId>) -> bool {
-        let (changes, actions): (Vec<_>, Vec<_>) =
-            effects.into_iter().partition(|effect| matches!(effect, Effect::Persist(_)));
+    fn finish(&mut self, effects: Effects, events: Vec<EventId>) -> bool {
+        let Effects { changes, actions } = effects;
         // The transaction is one step: a crash comes before it or after it.
         if self.burn() {
             return false;
         }
         for change in changes {
-            let Effect::Persist(change) = change else { unreachable!() };
             self.disk.commit(change);
         }
         if self.burn() {
@@ -182,28 +180,27 @@ impl World {
         let notices = self.disk.notices.values().filter(waiting).cloned().collect();
         let groups = self.disk.groups.values().cloned().collect();
         let began = self.disk.captures.values().map(|capture| capture.created_at).collect();
-        let mut effects = Vec::new();
+        let mut effects = Effects::default();
         self.machine.restore(captures, notices, groups, began, self.now, &mut effects);
         self.finish(effects, Vec::new());
     }
 
-    fn act(&mut self, action: Effect) {
+    fn act(&mut self, action: Action) {
         match action {
-            Effect::Persist(_) => unreachable!(),
-            Effect::Begin(capture) => self.engine(*capture),
-            Effect::StopCapture { .. } => {}
-            Effect::SealLeftovers { capture, recorded } => {
+            Action::Begin(capture) => self.engine(*capture),
+            Action::Stop { .. } => {}
+            Action::SealLeftovers { capture, recorded } => {
                 self.tasks.push(Task::Leftovers { capture, recorded });
             }
-            Effect::Upload { storage, segment } => self.tasks.push(Task::Upload {
+            Action::Upload { storage, segment } => self.tasks.push(Task::Upload {
                 storage,
                 key: (segment.capture.clone(), segment.file.index),
                 object: segment.object.clone(),
             }),
-            Effect::Remove { capture, index, .. } => {
+            Action::Remove { capture, index, .. } => {
                 self.tasks.push(Task::Remove { key: (capture, index) });
             }
-            Effect::Send(notice) => self.tasks.push(Task::Send(notice)),
+            Action::Send(notice) => self.tasks.push(Task::Send(notice)),
         }
     }
 

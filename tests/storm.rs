@@ -1,9 +1,4 @@
 //! 100,000 matching alerts in one incident: one capture, every event counted, memory bounded.
-#![expect(
-    clippy::unwrap_used,
-    clippy::print_stdout,
-    reason = "a test that cannot go on has failed; figures are for the reader"
-)]
 
 use std::time::Duration;
 
@@ -14,6 +9,7 @@ use support::namespaces::Pair;
 use support::wait;
 use support::worker::{Configuration, Worker};
 
+#[cfg(test)]
 #[expect(dead_code, reason = "each test program uses some of the parts")]
 mod support;
 
@@ -47,9 +43,7 @@ fn a_storm_makes_one_capture_and_every_event_is_counted() {
     let configuration = Configuration {
         sources: vec![format!("plant: {{ mqtt: {{ url: \"{url}\", topics: {topics} }} }}")],
         storages: vec!["local: { directory: { path: stored } }".to_owned()],
-        notifiers: vec![format!(
-            "bus: {{ mqtt: {{ url: \"{url}\", topic: hindsight/notices }} }}"
-        )],
+        notifiers: vec![format!("bus: {{ mqtt: {{ url: \"{url}\", topic: hindsight/notices }} }}")],
         rest: vec![format!("recorder: {{ interfaces: auto, memory: {RING_MIB}MiB }}")],
         rules: RULES.to_owned(),
     };

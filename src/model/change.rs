@@ -18,3 +18,17 @@ pub enum Change {
     /// The group's incident is closed.
     GroupClosed(GroupKey),
 }
+
+impl Change {
+    /// The outcome that it records, if it records one.
+    pub const fn outcome(&self) -> Option<&Outcome> {
+        match self {
+            Self::Outcome(outcome) => Some(outcome),
+            Self::Rejected(_)
+            | Self::Capture(_)
+            | Self::Notice(_)
+            | Self::Group(_)
+            | Self::GroupClosed(_) => None,
+        }
+    }
+}

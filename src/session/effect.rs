@@ -1,18 +1,25 @@
-//! What the machine wants done.
+//! What the machine wants kept, and what it wants done.
 
 use std::path::PathBuf;
 
 use crate::model::{Capture, CaptureId, Change, Notice, Segment, StopReason};
 
-/// One thing to do. The order within a batch is the order to do them in, persisting first.
+/// The outcome of a batch of inputs.
+#[derive(Debug, Default)]
+pub struct Effects {
+    /// To be made durable, all of them, before any action is carried out.
+    pub changes: Vec<Change>,
+    /// To be carried out in this order.
+    pub actions: Vec<Action>,
+}
+
+/// One thing to do.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Effect {
-    /// Make this durable before anything else of the batch happens.
-    Persist(Change),
+pub enum Action {
     /// Start the engine on this capture. Comes back as [`Report`](crate::model::Report)s.
     Begin(Box<Capture>),
     /// End this capture. Comes back as `Report::Ended`; harmless where it has ended.
-    StopCapture { capture: CaptureId, reason: StopReason },
+    Stop { capture: CaptureId, reason: StopReason },
     /// Close what a crash left of this capture, but for the files that are recorded already.
     SealLeftovers { capture: CaptureId, recorded: Vec<u32> },
     /// One attempt to store this segment.

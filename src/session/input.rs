@@ -15,15 +15,15 @@ pub enum Input {
     Engine(Report),
     /// What a crash had left of a capture, sealed; answers [`SealLeftovers`].
     ///
-    /// [`SealLeftovers`]: crate::session::Effect::SealLeftovers
+    /// [`SealLeftovers`]: crate::session::Action::SealLeftovers
     Leftovers { capture: CaptureId, files: Vec<SealedFile> },
-    /// One attempt at an upload ended; answers [`Upload`](crate::session::Effect::Upload).
+    /// One attempt at an upload ended; answers [`Upload`](crate::session::Action::Upload).
     Uploaded { capture: CaptureId, index: u32, result: Result<Receipt, Failure> },
     /// A local copy is gone, or could not be removed; answers [`Remove`].
     ///
-    /// [`Remove`]: crate::session::Effect::Remove
+    /// [`Remove`]: crate::session::Action::Remove
     Removed { capture: CaptureId, index: u32, result: Result<(), Failure> },
-    /// One attempt at a notice ended; answers [`Send`](crate::session::Effect::Send).
+    /// One attempt at a notice ended; answers [`Send`](crate::session::Action::Send).
     Notified { notice: NoticeId, result: Result<(), Failure> },
     /// Somebody wants this capture to end.
     Stop { capture: CaptureId, reason: StopReason },

@@ -15,7 +15,7 @@ use crate::random::Sequence;
 use super::admission::{Admission, Gate};
 use super::attempts::Attempts;
 use super::health::Board;
-use super::{Ceilings, Effect, Failure, Input, closing};
+use super::{Action, Ceilings, Effects, Failure, Input, closing};
 
 /// Uploads at one time: enough to use a slow line, few enough to leave the host its own.
 const UPLOADS_AT_ONCE: usize = 2;
@@ -74,7 +74,7 @@ impl Machine {
     }
 
     /// Takes one piece of news; what has to happen is appended to `effects`.
-    pub fn apply(&mut self, input: Input, now: Now, effects: &mut Vec<Effect>) {
+    pub fn apply(&mut self, input: Input, now: Now, effects: &mut Effects) {
         match input {
             Input::Event { event, verdicts } => self.event(&event, verdicts, now, effects),
             Input::Rejected(rejected) => reject(rejected, effects),
@@ -89,7 +89,7 @@ impl Machine {
             Input::Notified { notice, result } => self.notified(&notice, result, now, effects),
             Input::Stop { capture, reason } => {
                 if self.is_running(&capture) {
-                    effects.push(Effect::StopCapture { capture, reason });
+                    effects.actions.push(Action::Stop { capture, reason });
                 }
             }
             Input::Shutdown => self.stopping = true,
@@ -98,11 +98,11 @@ impl Machine {
 
     /// Once after each batch of inputs: ends what has reached its end, persists what has changed,
     /// starts what is due.
-    pub fn settle(&mut self, now: Now, effects: &mut Vec<Effect>) {
+    pub fn settle(&mut self, now: Now, effects: &mut Effects) {
         self.reach_ends(now, effects);
         let captures = &self.captures;
         for key in self.gate.sweep(|id| is_running(captures, id), now) {
-            effects.push(Effect::Persist(Change::GroupClosed(key)));
+            effects.changes.push(Change::GroupClosed(key));
         }
         // Nothing leaves the machine any more once it is stopping: a restart goes on with it.
         if !self.stopping {
@@ -141,18 +141,11 @@ impl Machine {
         self.sends.len()
     }
 
-    fn event(
-        &mut self,
-        event: &Event,
-        verdicts: Vec<Verdict>,
-        now: Now,
-        effects: &mut Vec<Effect>,
-    ) {
-        let outcome = |rule: Option<&str>, decision| {
-            Effect::Persist(Change::Outcome(Outcome::new(event, rule, decision)))
-        };
+    fn event(&mut self, event: &Event, verdicts: Vec<Verdict>, now: Now, effects: &mut Effects) {
+        let outcome =
+            |rule: Option<&str>, decision| Change::Outcome(Outcome::new(event, rule, decision));
         if verdicts.is_empty() {
-            effects.push(outcome(None, Decision::NoMatch));
+            effects.changes.push(outcome(None, Decision::NoMatch));
         }
         for verdict in verdicts {
             let rule = verdict.rule().to_owned();
@@ -161,11 +154,11 @@ impl Machine {
                 Verdict::Resolved { group, .. } => self.resolved(&group),
                 Verdict::Refused { reason, .. } => Decision::Refused(reason),
             };
-            effects.push(outcome(Some(&rule), decision));
+            effects.changes.push(outcome(Some(&rule), decision));
         }
     }
 
-    fn propose(&mut self, proposal: Proposal, now: Now, effects: &mut Vec<Effect>) -> Decision {
+    fn propose(&mut self, proposal: Proposal, now: Now, effects: &mut Effects) -> Decision {
         if self.stopping {
             return Decision::Suppressed(Suppression::Stopping);
         }
@@ -181,7 +174,7 @@ impl Machine {
         }
     }
 
-    fn begin(&mut self, proposal: Proposal, now: Now, effects: &mut Vec<Effect>) -> CaptureId {
+    fn begin(&mut self, proposal: Proposal, now: Now, effects: &mut Effects) -> CaptureId {
         let id = CaptureId::mint(now.wall, [self.random.next(), self.random.next()]);
         let group = self.gate.open(&proposal, &id, now);
         let tail = &id.as_str()[id.as_str().len() - 6..];
@@ -201,9 +194,9 @@ impl Machine {
             segments: Vec::new(),
             coalesced: 0,
         };
-        effects.push(Effect::Persist(Change::Capture(Box::new(capture.clone()))));
-        effects.push(Effect::Persist(Change::Group(group)));
-        effects.push(Effect::Begin(Box::new(capture.clone())));
+        effects.changes.push(Change::Capture(Box::new(capture.clone())));
+        effects.changes.push(Change::Group(group));
+        effects.actions.push(Action::Begin(Box::new(capture.clone())));
         self.captures.insert(id.clone(), capture);
         id
     }
@@ -337,7 +330,7 @@ impl Machine {
         id: &NoticeId,
         result: Result<(), Failure>,
         now: Now,
-        effects: &mut Vec<Effect>,
+        effects: &mut Effects,
     ) {
         let Some(notice) = self.notices.get_mut(id) else {
             self.sends.finish(id);
@@ -357,13 +350,13 @@ impl Machine {
             }
         };
         notice.delivery = delivery;
-        effects.push(Effect::Persist(Change::Notice(Box::new(notice.clone()))));
+        effects.changes.push(Change::Notice(Box::new(notice.clone())));
         self.notices.remove(id);
         self.sends.finish(id);
     }
 
     /// Captures whose last piece of work is done get their end, and their notices with it.
-    fn reach_ends(&mut self, now: Now, effects: &mut Vec<Effect>) {
+    fn reach_ends(&mut self, now: Now, effects: &mut Effects) {
         for id in self.dirty.clone() {
             let Some(capture) = self.captures.get_mut(&id) else { continue };
             if capture.state.is_end() {
@@ -382,20 +375,20 @@ impl Machine {
                     delivery: Delivery::Waiting,
                     body: body.clone(),
                 };
-                effects.push(Effect::Persist(Change::Notice(Box::new(notice.clone()))));
+                effects.changes.push(Change::Notice(Box::new(notice.clone())));
                 self.sends.add(notice.id.clone(), now.boot);
                 self.notices.insert(notice.id.clone(), notice);
             }
         }
     }
 
-    fn start_uploads(&mut self, now: Now, effects: &mut Vec<Effect>) {
+    fn start_uploads(&mut self, now: Now, effects: &mut Effects) {
         for key in self.uploads.take_due(now.boot) {
             let Some(capture) = self.captures.get(&key.0) else { continue };
             let Some(segment) = capture.segments.iter().find(|s| s.file.index == key.1) else {
                 continue;
             };
-            effects.push(Effect::Upload {
+            effects.actions.push(Action::Upload {
                 storage: capture.plan.storage.clone(),
                 segment: Box::new(segment.clone()),
             });
@@ -405,29 +398,29 @@ impl Machine {
         }
     }
 
-    fn start_removals(&mut self, now: Now, effects: &mut Vec<Effect>) {
+    fn start_removals(&mut self, now: Now, effects: &mut Effects) {
         for key in self.removals.take_due(now.boot) {
             let segments = self.captures.get(&key.0).map(|capture| &capture.segments);
             if let Some(segment) = segments.and_then(|s| s.iter().find(|s| s.file.index == key.1)) {
                 let path = segment.file.path.clone();
-                effects.push(Effect::Remove { capture: key.0, index: key.1, path });
+                effects.actions.push(Action::Remove { capture: key.0, index: key.1, path });
             }
         }
     }
 
-    fn start_sends(&mut self, now: Now, effects: &mut Vec<Effect>) {
+    fn start_sends(&mut self, now: Now, effects: &mut Effects) {
         for id in self.sends.take_due(now.boot) {
             if let Some(notice) = self.notices.get(&id) {
-                effects.push(Effect::Send(Box::new(notice.clone())));
+                effects.actions.push(Action::Send(Box::new(notice.clone())));
             }
         }
     }
 
     /// Writes what has changed, and lets go of captures on which nothing is left to do.
-    fn persist_dirty(&mut self, effects: &mut Vec<Effect>) {
+    fn persist_dirty(&mut self, effects: &mut Effects) {
         for id in std::mem::take(&mut self.dirty) {
             let Some(capture) = self.captures.get(&id) else { continue };
-            effects.push(Effect::Persist(Change::Capture(Box::new(capture.clone()))));
+            effects.changes.push(Change::Capture(Box::new(capture.clone())));
             let is_left = |segment: &Segment| match segment.state {
                 SegmentState::Sealed | SegmentState::Stored => true,
                 SegmentState::Retired | SegmentState::Stranded => false,
@@ -466,7 +459,7 @@ fn takes_packets(capture: &Capture) -> bool {
     matches!(capture.state, State::Pending | State::Capturing)
 }
 
-fn reject(rejected: Rejected, effects: &mut Vec<Effect>) {
+fn reject(rejected: Rejected, effects: &mut Effects) {
     let outcome = Outcome {
         event: rejected.id.clone(),
         at: rejected.received_at,
@@ -476,6 +469,6 @@ fn reject(rejected: Rejected, effects: &mut Vec<Effect>) {
         rule: None,
         decision: Decision::Rejected(rejected.reason.clone()),
     };
-    effects.push(Effect::Persist(Change::Rejected(rejected)));
-    effects.push(Effect::Persist(Change::Outcome(outcome)));
+    effects.changes.push(Change::Rejected(rejected));
+    effects.changes.push(Change::Outcome(outcome));
 }

@@ -1,15 +1,15 @@
 //! The session machine: every capture's state, admission, uploads and notices in their order.
 //!
 //! Pure and synchronous: [`Machine::apply`] takes one [`Input`] and the time, changes the state and
-//! says as [`Effect`]s what has to happen; [`Machine::settle`], once after each batch of inputs,
+//! says as [`Effects`] what has to be kept and done; [`Machine::settle`], once after each batch of inputs,
 //! leaves the state clean (what changed is persisted, what is due is started). It owns all the
 //! state there is and does no I/O, so a scripted history is a test, and the same history cut after
 //! any effect and restored from the journal is a crash test (`tests/sim.rs`).
 //!
 //! It must not know how packets are captured, where files go, or how the journal keeps things.
 //!
-//! Invariant: whoever carries out the effects makes every [`Effect::Persist`] of a batch durable
-//! before any other effect of it, and before an event of it is acknowledged.
+//! Invariant: whoever carries out the effects makes every change of a batch durable before any
+//! action of it, and before an event of it is acknowledged.
 
 mod admission;
 mod attempts;
@@ -22,7 +22,7 @@ mod restore;
 
 use std::time::Duration;
 
-pub use effect::Effect;
+pub use effect::{Action, Effects};
 pub use input::{Failure, Input};
 pub use machine::Machine;
 

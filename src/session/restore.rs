@@ -3,7 +3,7 @@
 use crate::clock::{Now, WallTime};
 use crate::model::{Capture, Group, Notice, SegmentState, State};
 
-use super::{Effect, Machine};
+use super::{Action, Effects, Machine};
 
 impl Machine {
     /// Takes up the work that an earlier worker left, however it ended.
@@ -18,7 +18,7 @@ impl Machine {
         groups: Vec<Group>,
         began: Vec<WallTime>,
         now: Now,
-        effects: &mut Vec<Effect>,
+        effects: &mut Effects,
     ) {
         self.gate.restore(groups, began);
         for capture in captures {
@@ -30,7 +30,7 @@ impl Machine {
         }
     }
 
-    fn take_up(&mut self, capture: Capture, now: Now, effects: &mut Vec<Effect>) {
+    fn take_up(&mut self, capture: Capture, now: Now, effects: &mut Effects) {
         let id = capture.id.clone();
         for segment in &capture.segments {
             let key = (id.clone(), segment.file.index);
@@ -44,7 +44,7 @@ impl Machine {
         let was_running = matches!(capture.state, State::Pending | State::Capturing);
         self.captures.insert(id.clone(), capture);
         if was_running {
-            effects.push(Effect::SealLeftovers { capture: id, recorded });
+            effects.actions.push(Action::SealLeftovers { capture: id, recorded });
         } else {
             // Marks it for a look at the next settle: its end may be all that is missing.
             self.change(&id, |_| {});

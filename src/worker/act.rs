@@ -7,25 +7,24 @@ use std::sync::Arc;
 use crate::capture;
 use crate::durable;
 use crate::model::{CaptureId, Notice, Segment};
-use crate::session::{Effect, Failure, Input};
+use crate::session::{Action, Failure, Input};
 use crate::spawn;
 
 use super::run_loop::Loop;
 
 impl Loop {
     /// Starts one action; never waits.
-    pub(super) fn act(&self, action: Effect) {
+    pub(super) fn act(&self, action: Action) {
         match action {
-            Effect::Persist(_) => {}
-            Effect::Begin(capture) => {
+            Action::Begin(capture) => {
                 tracing::info!(capture = %capture.name, rule = %capture.plan.rule, "capture begins");
                 self.engine.begin(capture.id, capture.name, capture.plan);
             }
-            Effect::StopCapture { capture, reason } => self.engine.stop(&capture, reason),
-            Effect::SealLeftovers { capture, recorded } => self.seal_leftovers(capture, recorded),
-            Effect::Upload { storage, segment } => self.upload(storage, segment),
-            Effect::Remove { capture, index, path } => self.remove(capture, index, path),
-            Effect::Send(notice) => self.send(notice),
+            Action::Stop { capture, reason } => self.engine.stop(&capture, reason),
+            Action::SealLeftovers { capture, recorded } => self.seal_leftovers(capture, recorded),
+            Action::Upload { storage, segment } => self.upload(storage, segment),
+            Action::Remove { capture, index, path } => self.remove(capture, index, path),
+            Action::Send(notice) => self.send(notice),
         }
     }
 

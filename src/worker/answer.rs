@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use crate::clock::Now;
 use crate::model::{Capture, Health, State, StopReason};
-use crate::session::{Effect, Input};
+use crate::session::{Effects, Input};
 use crate::spawn;
 
 use super::handle::{Request, Status, StopAnswer};
@@ -13,7 +13,7 @@ use super::run_loop::Loop;
 
 impl Loop {
     /// Answers one request; a stop goes through the machine.
-    pub(super) fn answer(&mut self, request: Request, now: Now, effects: &mut Vec<Effect>) {
+    pub(super) fn answer(&mut self, request: Request, now: Now, effects: &mut Effects) {
         let journal = self.journal.clone();
         match request {
             // The loop takes deliveries before it comes here.

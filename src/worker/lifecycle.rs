@@ -21,7 +21,7 @@ use crate::config::Config;
 use crate::journal::{self, Journal};
 use crate::model::Health;
 use crate::notify::{self, Notifiers};
-use crate::session::{Effect, Machine};
+use crate::session::{Effects, Machine};
 use crate::source::{self, Delivery, mqtt, webhook};
 use crate::upload::{self, Storages};
 use crate::{random, spawn};
@@ -77,7 +77,7 @@ pub struct Started {
 pub struct Worker {
     run_loop: Loop,
     inbox: Inbox,
-    restored: Vec<Effect>,
+    restored: Effects,
     mqtt: Vec<MqttSource>,
     deliveries: mpsc::Sender<Delivery>,
     drained: oneshot::Sender<()>,
@@ -94,7 +94,7 @@ pub fn start(config: Config) -> Result<Started, Error> {
     let (journal, saved) = Journal::open(&config.state_directory)?;
 
     let mut machine = Machine::new(config.ceilings, random::seed());
-    let mut restored = Vec::new();
+    let mut restored = Effects::default();
     let now = clock::now();
     let journal::Saved { captures, notices, groups, began } = saved;
     machine.restore(captures, notices, groups, began, now, &mut restored);

@@ -11,7 +11,7 @@ use crate::journal::{self, Journal};
 use crate::model::{Change, Health, Outcome, Report};
 use crate::notify::Notifiers;
 use crate::rules::RuleSet;
-use crate::session::{Effect, Input, Machine};
+use crate::session::{Effects, Input, Machine};
 use crate::source::{Content, Delivery};
 use crate::upload::Storages;
 
@@ -74,7 +74,7 @@ impl Loop {
     pub(super) async fn run(
         mut self,
         mut inbox: Inbox,
-        restored: Vec<Effect>,
+        restored: Effects,
     ) -> Result<Journal, journal::Error> {
         self.finish(restored, Vec::new()).await?;
         let mut batch = Vec::with_capacity(BATCH);
@@ -99,7 +99,7 @@ impl Loop {
     /// One batch, from news to deeds.
     async fn turn(&mut self, batch: &mut Vec<News>) -> Result<(), journal::Error> {
         let now = clock::now();
-        let mut effects = Vec::new();
+        let mut effects = Effects::default();
         let mut waiting = Vec::new();
         for news in batch.drain(..) {
             match news {
@@ -117,8 +117,8 @@ impl Loop {
     }
 
     /// Applies one delivery's events; returns who waits for what.
-    fn take(&mut self, delivery: Delivery, now: Now, effects: &mut Vec<Effect>) -> Waiting {
-        let first = effects.len();
+    fn take(&mut self, delivery: Delivery, now: Now, effects: &mut Effects) -> Waiting {
+        let first = effects.changes.len();
         match delivery.content {
             Content::Events(events) => {
                 for event in events {
@@ -130,24 +130,18 @@ impl Loop {
                 self.machine.apply(Input::Rejected(rejected), now, effects);
             }
         }
-        let outcomes = effects[first..].iter().filter_map(outcome_in).cloned().collect();
+        let outcomes =
+            effects.changes[first..].iter().filter_map(Change::outcome).cloned().collect();
         (delivery.done, outcomes)
     }
 
     /// Makes the changes durable, then answers, then acts.
     async fn finish(
         &mut self,
-        effects: Vec<Effect>,
+        effects: Effects,
         waiting: Vec<Waiting>,
     ) -> Result<(), journal::Error> {
-        let mut changes = Vec::new();
-        let mut actions = Vec::new();
-        for effect in effects {
-            match effect {
-                Effect::Persist(change) => changes.push(change),
-                action => actions.push(action),
-            }
-        }
+        let Effects { changes, actions } = effects;
         if !changes.is_empty() {
             self.journal.commit(changes).await?;
         }
@@ -159,13 +153,6 @@ impl Loop {
             self.act(action);
         }
         Ok(())
-    }
-}
-
-fn outcome_in(effect: &Effect) -> Option<&Outcome> {
-    match effect {
-        Effect::Persist(Change::Outcome(outcome)) => Some(outcome),
-        _ => None,
     }
 }
 
