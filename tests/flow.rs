@@ -131,6 +131,7 @@ impl Storage for S3 {
 
 fn whole_way(pair: &Pair, broker: &Broker, storage: &impl Storage, configuration: &Configuration) {
     let worker = Worker::start(&pair.near(), configuration);
+    worker.wait_for_source("plant");
     let notices = broker.subscribe("hindsight/#");
     let traffic = Traffic::start(pair, RATE);
     traffic.wait_for_more(PAST);

@@ -28,7 +28,7 @@ fn a_message_that_the_broker_acknowledged_survives_its_kill() {
     let offline = broker.subscribe("kept/#");
     broker.kill();
     broker.restart();
-    broker.publish_lines("kept/more", (0..100).map(|number| number.to_string()));
+    broker.publish_many("kept/more", (0..100).map(|number| number.to_string()));
     let last = offline.wait_for("the last message", PATIENCE, |message| message.payload == b"99");
     assert_eq!(last.topic, "kept/more");
 }

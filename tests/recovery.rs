@@ -156,6 +156,7 @@ fn fifty_kills_lose_nothing_that_was_acknowledged() {
     let broker = Arc::new(Broker::start(&pair.near()));
     let notices = broker.subscribe("hindsight/notices");
     let mut worker = Worker::start(&pair.near(), &configuration(&broker));
+    worker.wait_for_source("plant");
     let traffic = Traffic::start(&pair, 500);
     let stop = Arc::new(AtomicBool::new(false));
     let senders =

@@ -36,7 +36,7 @@ rules:
 #[test]
 fn a_storm_makes_one_capture_and_every_event_is_counted() {
     let Some(pair) = Pair::new() else { return };
-    let broker = Broker::start(&pair.near());
+    let broker = Broker::start_in_memory(&pair.near());
     let notices = broker.subscribe("hindsight/notices");
     let url = broker.url();
     let topics = "[{ filter: \"alerts/#\", format: json }]";
@@ -48,6 +48,7 @@ fn a_storm_makes_one_capture_and_every_event_is_counted() {
         rules: RULES.to_owned(),
     };
     let worker = Worker::start(&pair.near(), &configuration);
+    worker.wait_for_source("plant");
     let before = worker.peak_memory_kib();
 
     let from = clock::boot_time();
@@ -55,7 +56,7 @@ fn a_storm_makes_one_capture_and_every_event_is_counted() {
         let labels = json!({ "number": number.to_string(), "instance": "host-1" });
         json!({ "name": "Storm", "status": "firing", "labels": labels }).to_string()
     };
-    broker.publish_lines("alerts/storm", (0..EVENTS).map(one));
+    broker.publish_many("alerts/storm", (0..EVENTS).map(one));
     let published = clock::boot_time().since(from);
     let count = || {
         let status = worker.get("/v1/status");

@@ -33,6 +33,10 @@ use crate::model::{
 /// How often progress is told and what was written is synced: a crash loses about so much.
 const TICK: Duration = Duration::from_secs(1);
 
+/// How soon the past is on the disk: the packets from before the alert are those that nobody can
+/// capture again.
+const FIRST_TICK: Duration = Duration::from_millis(100);
+
 /// How often a capture asks whether all is there once its window has ended: twice for each look
 /// of a recorder.
 const DRAIN_WAIT: Duration = Duration::from_millis(5);
@@ -210,7 +214,7 @@ impl Job {
         // By the clock that nobody sets; the window itself is a matter of time stamps.
         let time_is_up = begun.boot + self.plan.until().since(begun.wall);
         let mut closing: Option<Closing> = None;
-        let mut tick_at = begun.boot + TICK;
+        let mut tick_at = begun.boot + FIRST_TICK;
         loop {
             let now = clock::now();
             closing = closing.or_else(|| self.closing(feeds, now, time_is_up));

@@ -1,7 +1,7 @@
 //! A real mosquitto on a port of its own, and clients of it.
 
 use std::fs;
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
@@ -12,6 +12,7 @@ use tempfile::TempDir;
 
 use super::place::Place;
 use super::process::Process;
+use super::publisher::publish_all;
 
 /// Messages a subscriber holds that no test has looked at: more than any test makes notices, few
 /// enough that a runaway publisher shows as a stuck test and not as a machine without memory.
@@ -28,9 +29,18 @@ pub(crate) struct Broker {
 
 impl Broker {
     pub(crate) fn start(place: &Place) -> Self {
+        Self::start_with(place, "autosave_interval 1\nautosave_on_changes true\n")
+    }
+
+    /// One that saves nothing: each save is of everything it has, which a storm makes slow.
+    pub(crate) fn start_in_memory(place: &Place) -> Self {
+        Self::start_with(place, "autosave_interval 0\n")
+    }
+
+    fn start_with(place: &Place, saving: &str) -> Self {
         let folder = tempfile::tempdir().expect("the temporary folder can be written");
         let port = place.free_port();
-        fs::write(folder.path().join("mosquitto.conf"), configuration(port, folder.path()))
+        fs::write(folder.path().join("mosquitto.conf"), configuration(port, folder.path(), saving))
             .expect("the temporary folder can be written");
         let mut broker = Self { place: place.clone(), port, process: None, folder };
         broker.restart();
@@ -62,12 +72,15 @@ impl Broker {
 
     /// Publishes with QoS 1; returns once the broker has acknowledged.
     pub(crate) fn publish(&self, topic: &str, payload: &str) {
-        self.feed(topic, "-s", std::iter::once(payload.to_owned()));
+        self.publish_many(topic, std::iter::once(payload.to_owned()));
     }
 
-    /// Publishes each line as one message, QoS 1, over one connection.
-    pub(crate) fn publish_lines(&self, topic: &str, lines: impl Iterator<Item = String>) {
-        self.feed(topic, "-l", lines.map(|line| line + "\n"));
+    /// Publishes every payload with QoS 1 over one connection, many under way at once; returns once
+    /// the broker has acknowledged all.
+    pub(crate) fn publish_many(&self, topic: &str, payloads: impl Iterator<Item = String>) {
+        let stream = self.place.connect(self.port).expect("the broker runs");
+        publish_all(stream, topic, payloads)
+            .unwrap_or_else(|error| panic!("publishing to {topic}: {error}"));
     }
 
     /// Begins a session; returns once the broker has accepted the subscription.
@@ -79,33 +92,14 @@ impl Broker {
         command.args(["-d", "-c", "-q", "1", "-i", &session, "-t", topic, "-F", "message %t %x"]);
         Subscriber::start(command)
     }
-
-    fn client(&self, program: &str) -> Command {
-        let mut command = self.place.command(program);
-        command.args(["-h", "127.0.0.1", "-p", &self.port.to_string()]);
-        command
-    }
-
-    fn feed(&self, topic: &str, mode: &str, texts: impl Iterator<Item = String>) {
-        let mut command = self.client("mosquitto_pub");
-        command.args(["-q", "1", "-t", topic, mode]);
-        let mut child = command.stdin(Stdio::piped()).spawn().expect("mosquitto_pub is installed");
-        let mut input = std::io::BufWriter::new(child.stdin.take().expect("stdin is piped"));
-        for text in texts {
-            input.write_all(text.as_bytes()).expect("mosquitto_pub reads to the end");
-        }
-        drop(input.into_inner().expect("mosquitto_pub reads to the end"));
-        let status = child.wait().expect("a child of this process can be waited for");
-        assert!(status.success(), "publishing to {topic}: {status}");
-    }
 }
 
-fn configuration(port: u16, folder: &Path) -> String {
+fn configuration(port: u16, folder: &Path, saving: &str) -> String {
     // Started by root it would change to a user who cannot read the test's folder.
     let user = if nix::unistd::geteuid().is_root() { "user root\n" } else { "" };
     format!(
         "listener {port} 127.0.0.1\nallow_anonymous true\n{user}persistence true\n\
-         persistence_location {}/\nautosave_interval 1\nautosave_on_changes true\n\
+         persistence_location {}/\n{saving}\
          max_queued_messages 0\nlog_dest stderr\n",
         folder.display()
     )

@@ -10,6 +10,7 @@ pub(crate) mod http;
 pub(crate) mod namespaces;
 pub(crate) mod place;
 pub(crate) mod process;
+pub(crate) mod publisher;
 pub(crate) mod s3;
 pub(crate) mod traffic;
 pub(crate) mod tshark;

@@ -113,6 +113,19 @@ impl Worker {
         self.process = Some(Process::start("hindsight", &mut command, &log));
     }
 
+    /// Waits until this MQTT source has its subscriptions: from then on its session is at the broker,
+    /// and nothing that is published is missed.
+    pub(crate) fn wait_for_source(&self, name: &str) {
+        wait::until(&format!("source {name} to be connected"), START, || {
+            let status = self.get("/v1/status");
+            let sources = status["sources"].as_array()?.iter();
+            let connected = |source: &&serde_json::Value| {
+                source["name"] == name && source["state"].as_str() == Some("connected")
+            };
+            sources.into_iter().find(connected).map(|_| ())
+        });
+    }
+
     /// GET of the control API; the answer has to be a 200.
     pub(crate) fn get(&self, target: &str) -> serde_json::Value {
         let answer = self.try_get(target).unwrap_or_else(|error| panic!("GET {target}: {error}"));

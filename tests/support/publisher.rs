@@ -1,0 +1,82 @@
+//! Many messages fast: the little of MQTT 3.1.1 that a QoS 1 publisher speaks, with many messages
+//! under way at once. `mosquitto_pub` waits for each process to start, or for each line.
+
+use std::io::{BufReader, BufWriter, Read, Write};
+use std::net::TcpStream;
+
+/// Publishes not acknowledged yet: enough to keep the broker busy, far below the 65,535 identifiers.
+const UNDER_WAY: u64 = 1000;
+
+/// Publishes every payload with QoS 1; returns how many the broker acknowledged, which is all.
+pub(crate) fn publish_all(
+    stream: TcpStream,
+    topic: &str,
+    payloads: impl Iterator<Item = String>,
+) -> std::io::Result<u64> {
+    let mut answers = BufReader::new(stream.try_clone()?);
+    let mut requests = BufWriter::new(stream);
+    let client = format!("publisher-{:x}", hindsight::random::seed());
+    // CONNECT (3.1): protocol MQTT level 4, clean session, no keep alive.
+    let mut connect = vec![0, 4, b'M', b'Q', b'T', b'T', 4, 2, 0, 0];
+    connect.extend(text(&client));
+    requests.write_all(&packet(0x10, &connect))?;
+    requests.flush()?;
+    let mut connack = [0; 4];
+    answers.read_exact(&mut connack)?;
+    assert_eq!(connack, [0x20, 2, 0, 0], "the broker accepts the connection");
+
+    let (mut sent, mut acknowledged) = (0, 0);
+    for payload in payloads {
+        // PUBLISH (3.3), QoS 1; identifiers go round from 1 to 65,535.
+        let identifier = u16::try_from(sent % 65_535 + 1).expect("below 65,536");
+        let mut publish = text(topic);
+        publish.extend(identifier.to_be_bytes());
+        publish.extend(payload.as_bytes());
+        requests.write_all(&packet(0x32, &publish))?;
+        sent += 1;
+        if sent - acknowledged >= UNDER_WAY {
+            requests.flush()?;
+            puback(&mut answers)?;
+            acknowledged += 1;
+        }
+    }
+    requests.flush()?;
+    while acknowledged < sent {
+        puback(&mut answers)?;
+        acknowledged += 1;
+    }
+    requests.write_all(&[0xe0, 0])?;
+    requests.flush()?;
+    Ok(acknowledged)
+}
+
+/// PUBACK (3.4) is four bytes.
+fn puback(answers: &mut impl Read) -> std::io::Result<()> {
+    let mut puback = [0; 4];
+    answers.read_exact(&mut puback)?;
+    assert_eq!(puback[..2], [0x40, 2], "a publisher hears acknowledgements only");
+    Ok(())
+}
+
+fn text(text: &str) -> Vec<u8> {
+    let length = u16::try_from(text.len()).expect("topics and names are short");
+    let mut bytes = length.to_be_bytes().to_vec();
+    bytes.extend(text.as_bytes());
+    bytes
+}
+
+/// A packet with its length in seven bits a byte (2.2.3).
+fn packet(kind: u8, body: &[u8]) -> Vec<u8> {
+    let mut packet = vec![kind];
+    let mut left = body.len();
+    loop {
+        let digit = u8::try_from(left % 128).expect("below 128");
+        left /= 128;
+        packet.push(if left > 0 { digit | 0x80 } else { digit });
+        if left == 0 {
+            break;
+        }
+    }
+    packet.extend(body);
+    packet
+}
