@@ -107,6 +107,8 @@ impl Engine {
 
     /// What the recorders hold.
     pub fn recorders(&self) -> Vec<RecorderStatus> {
+        // A capture that has ended would still count as a reader.
+        self.jobs().retain(|_capture, running| !running.thread.is_finished());
         self.recorders.iter().map(Recorder::status).collect()
     }
 

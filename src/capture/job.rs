@@ -22,6 +22,7 @@ use crate::capture::feed::{Feed, Selection};
 use crate::capture::log::SETTLE;
 use crate::capture::reader::Reader;
 use crate::capture::recorder::Recorder;
+use crate::capture::recovery::seal_leftovers;
 use crate::capture::segment::{Beginning, Segment};
 use crate::capture::{Error, interface, private, section};
 use crate::clock::{self, BootTime, Now, WallTime};
@@ -109,7 +110,7 @@ impl Job {
             Ok(Ok(end)) => end,
             Ok(Err(error)) => End::failed(error.sentence()),
             // The panic's own text has gone to the log by then.
-            Err(_panic) => End::failed("the capture failed inside; the log says where".to_owned()),
+            Err(_panic) => self.salvage(),
         };
         self.tell(Report::Ended {
             capture: self.capture.clone(),
@@ -118,6 +119,17 @@ impl Job {
             totals: end.totals,
             interfaces: end.interfaces,
         });
+    }
+
+    /// After a panic: what had reached the disk is sealed as after a crash of the whole worker.
+    fn salvage(&self) -> End {
+        let mut end = End::failed("the capture failed inside; the log says where".to_owned());
+        for file in seal_leftovers(&self.spool, &self.capture, &[]) {
+            end.totals.packets += file.packets;
+            end.totals.bytes += file.size_bytes;
+            self.tell(Report::Sealed { capture: self.capture.clone(), file });
+        }
+        end
     }
 
     /// Reports, waiting for room: what ends a capture must arrive.

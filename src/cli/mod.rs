@@ -121,6 +121,7 @@ impl Error {
         match self {
             Self::Configuration(_) | Self::Telemetry(_) | Self::Upload(_) => Exit::Configuration,
             Self::Client(error) => error.exit(),
+            Self::Worker(error) if error.is_configuration() => Exit::Configuration,
             Self::Runtime(_)
             | Self::Signals(_)
             | Self::Worker(_)

@@ -88,8 +88,11 @@ impl Error {
             | Self::Unreachable(_) => true,
             Self::Unknown(_) | Self::Setup { .. } => false,
             Self::Refused { for_good, .. } => !*for_good,
-            // 408 Request Timeout, 429 Too Many Requests, and whatever is the server's own trouble.
-            Self::Status { status, .. } => matches!(*status, 408 | 429 | 500..=599),
+            // What is wrong with this very notice stays so. A path, a token or a right is put right at
+            // the receiver, and whatever is 5xx is the receiver's own trouble.
+            Self::Status { status, .. } => {
+                !matches!(*status, 400 | 405 | 410 | 411 | 413..=415 | 422)
+            }
         }
     }
 }
@@ -162,8 +165,8 @@ mod tests {
     #[test]
     fn only_what_may_pass_by_itself_is_tried_again() {
         let status = |status| Error::Status { status, text: String::new() }.is_transient();
-        assert!([408, 429, 500, 502, 503, 504].into_iter().all(status));
-        assert!(![301, 400, 401, 403, 404, 410, 413].into_iter().any(status));
+        assert!([302, 401, 403, 404, 408, 429, 500, 502, 503, 504].into_iter().all(status));
+        assert!(![400, 405, 410, 413, 415, 422].into_iter().any(status));
         assert!(!Error::Unknown("x".into()).is_transient());
         assert!(Error::Unconfirmed.is_transient());
     }

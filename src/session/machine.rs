@@ -239,6 +239,11 @@ impl Machine {
 
     fn sealed(&mut self, id: &CaptureId, file: SealedFile, now: Now) {
         let index = file.index;
+        let known = |capture: &Capture| capture.segments.iter().any(|s| s.file.index == index);
+        // A capture that failed after its seal is searched for leftovers, and finds it again.
+        if self.captures.get(id).is_none_or(known) {
+            return;
+        }
         self.change(id, |capture| {
             let (year, month, day) = capture.plan.trigger_at.date();
             let (incident, host) = (&capture.plan.incident, &capture.plan.host);
@@ -254,9 +259,7 @@ impl Machine {
                 receipt: None,
             });
         });
-        if self.captures.contains_key(id) {
-            self.uploads.add((id.clone(), index), now.boot);
-        }
+        self.uploads.add((id.clone(), index), now.boot);
     }
 
     fn leftovers(&mut self, id: &CaptureId, files: Vec<SealedFile>, now: Now) {

@@ -51,12 +51,15 @@ pub enum Error {
 }
 
 impl Error {
-    /// Whether a later attempt may succeed without anybody changing the configuration, a credential
-    /// or a file.
-    pub fn is_transient(&self) -> bool {
+    /// Whether a later attempt with the same file and settings may succeed. Rights and credentials
+    /// count: they are put right at the storage while files wait, and giving up would strand the
+    /// captures of a whole night for one expired token.
+    pub const fn is_transient(&self) -> bool {
         match self {
-            Self::Unavailable { .. } | Self::Deadline { .. } => true,
-            Self::Local { source, .. } => source.kind() != io::ErrorKind::PermissionDenied,
+            Self::Unavailable { .. }
+            | Self::Deadline { .. }
+            | Self::Denied { .. }
+            | Self::Local { .. } => true,
             Self::Settings { .. }
             | Self::Secret { .. }
             | Self::Unknown(_)
@@ -64,7 +67,6 @@ impl Error {
             | Self::LocalMissing { .. }
             | Self::LocalChanged { .. }
             | Self::Conflict(_)
-            | Self::Denied { .. }
             | Self::Unsupported { .. } => false,
         }
     }

@@ -112,7 +112,7 @@ mod tests {
              to authenticate.\nRequestId:1</Message></Error>",
         );
         let error = sort("archive", "http://h", "writing an object", &error, &Secrets::default());
-        assert!(!error.is_transient());
+        assert!(error.is_transient());
         let expected = "storage 'archive' refused writing an object: 403 Forbidden \
                         (AuthenticationFailed: Server failed to authenticate.); look at its \
                         credential and its rights";

@@ -62,6 +62,16 @@ pub enum Error {
     Source(#[from] webhook::Error),
 }
 
+impl Error {
+    /// Whether the configuration, or a file that it names, is what has to change.
+    pub const fn is_configuration(&self) -> bool {
+        match self {
+            Self::Upload(_) | Self::Notify(_) | Self::Source(_) => true,
+            Self::Spool { .. } | Self::Journal(_) | Self::Capture(_) => false,
+        }
+    }
+}
+
 /// Everything that is up before the first event is taken.
 #[derive(Debug)]
 pub struct Started {
