@@ -130,7 +130,7 @@ impl Storage for S3 {
 }
 
 fn whole_way(pair: &Pair, broker: &Broker, storage: &impl Storage, configuration: &Configuration) {
-    let worker = Worker::start(&pair.near(), configuration);
+    let worker = Worker::start(&pair.near, configuration);
     worker.wait_for_source("plant");
     let notices = broker.subscribe("hindsight/#");
     let traffic = Traffic::start(pair, RATE);
@@ -192,7 +192,7 @@ fn comments_say_why(file: &Path, data: &Value, before_alert: u64) {
     assert_eq!(comment["event"]["labels"]["alertname"], "TcpRetransmitsHigh");
     let marked = tshark::fields(file, "frame.comment", &["udp.payload", "frame.comment"]);
     assert_eq!(marked.len(), 1, "one packet is marked: {marked:?}");
-    let number = u64::from_str_radix(&marked[0][0], 16).unwrap();
+    let number = tshark::number(&marked[0][0]);
     let late = u64::from(RATE);
     assert!((before_alert..before_alert + late).contains(&number), "{number} {before_alert}");
 }
@@ -214,7 +214,7 @@ fn nothing_is_left(worker: &Worker, data: &Value) {
 #[test]
 fn the_whole_way_to_azure_blob_storage() {
     let Some(pair) = Pair::new() else { return };
-    let (broker, azurite) = (Broker::start(&pair.near()), Azurite::start(&pair.near()));
+    let (broker, azurite) = (Broker::start(&pair.near), Azurite::start(&pair.near));
     let folder = tempfile::tempdir().unwrap();
     let key = folder.path().join("key");
     fs::write(&key, Azurite::account_key()).unwrap();
@@ -231,7 +231,7 @@ fn the_whole_way_to_azure_blob_storage() {
 #[test]
 fn the_whole_way_to_s3() {
     let Some(pair) = Pair::new() else { return };
-    let (broker, s3) = (Broker::start(&pair.near()), S3::start(&pair.near()));
+    let (broker, s3) = (Broker::start(&pair.near), S3::start(&pair.near));
     let folder = tempfile::tempdir().unwrap();
     let secret = folder.path().join("secret");
     fs::write(&secret, "secret").unwrap();
