@@ -36,7 +36,7 @@ rules:
 #[test]
 fn a_storm_makes_one_capture_and_every_event_is_counted() {
     let Some(pair) = Pair::new() else { return };
-    let broker = Broker::start_in_memory(&pair.near);
+    let broker = Broker::start_forgetful(&pair.near);
     let notices = broker.subscribe("hindsight/notices");
     let url = broker.url();
     let topics = "[{ filter: \"alerts/#\", format: json }]";
