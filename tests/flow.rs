@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use support::azurite::Azurite;
 use support::broker::Broker;
 use support::namespaces::Pair;
+use support::object_server::ObjectServer;
 use support::s3::S3;
 use support::traffic::Traffic;
 use support::worker::{Configuration, Worker};
@@ -91,45 +92,7 @@ fn sealed_file(spool: &Path) -> PathBuf {
     })
 }
 
-/// What a storage is to this test: it can be held still, and asked for an object.
-trait Storage {
-    fn pause(&self);
-    fn resume(&self);
-    fn object(&self, name: &str) -> Option<Vec<u8>>;
-    fn objects(&self) -> Vec<String>;
-}
-
-impl Storage for Azurite {
-    fn pause(&self) {
-        Self::pause(self);
-    }
-    fn resume(&self) {
-        Self::resume(self);
-    }
-    fn object(&self, name: &str) -> Option<Vec<u8>> {
-        self.blob(name)
-    }
-    fn objects(&self) -> Vec<String> {
-        self.blobs()
-    }
-}
-
-impl Storage for S3 {
-    fn pause(&self) {
-        Self::pause(self);
-    }
-    fn resume(&self) {
-        Self::resume(self);
-    }
-    fn object(&self, name: &str) -> Option<Vec<u8>> {
-        Self::object(self, name)
-    }
-    fn objects(&self) -> Vec<String> {
-        Self::objects(self)
-    }
-}
-
-fn whole_way(pair: &Pair, broker: &Broker, storage: &impl Storage, configuration: &Configuration) {
+fn whole_way(pair: &Pair, broker: &Broker, storage: &ObjectServer, configuration: &Configuration) {
     let worker = Worker::start(&pair.near, configuration);
     worker.wait_for_source("plant");
     let notices = broker.subscribe("hindsight/#");
@@ -139,7 +102,7 @@ fn whole_way(pair: &Pair, broker: &Broker, storage: &impl Storage, configuration
     // A storage that stands still keeps the sealed file in the spool, where it can be copied.
     storage.pause();
     let before_alert = traffic.sent();
-    broker.publish("alerts/network", &alert());
+    broker.publish("alerts/network", alert());
     let after_alert = traffic.sent();
     let folder = tempfile::tempdir().unwrap();
     let copy = folder.path().join("sealed.pcapng");
@@ -225,7 +188,7 @@ fn the_whole_way_to_azure_blob_storage() {
         azurite.endpoint(),
         key.display()
     );
-    whole_way(&pair, &broker, &azurite, &configuration(&broker, storage, "archive"));
+    whole_way(&pair, &broker, &azurite.server, &configuration(&broker, storage, "archive"));
 }
 
 #[test]
@@ -242,5 +205,5 @@ fn the_whole_way_to_s3() {
         s3.endpoint(),
         secret.display()
     );
-    whole_way(&pair, &broker, &s3, &configuration(&broker, storage, "bucket"));
+    whole_way(&pair, &broker, &s3.server, &configuration(&broker, storage, "bucket"));
 }

@@ -39,15 +39,15 @@ fn a_message_that_the_broker_acknowledged_survives_its_kill() {
 #[test]
 fn azurite_has_its_container_and_no_blob() {
     let azurite = Azurite::start(&Place::Host);
-    assert_eq!(azurite.blobs(), Vec::<String>::new());
-    assert_eq!(azurite.blob("nothing.pcapng"), None);
+    assert_eq!(azurite.server.objects(), Vec::<String>::new());
+    assert_eq!(azurite.server.object("nothing.pcapng"), None);
 }
 
 #[test]
 fn the_s3_server_has_its_bucket_and_no_object() {
-    let server = S3::start(&Place::Host);
-    assert_eq!(server.objects(), Vec::<String>::new());
-    assert_eq!(server.object("nothing.pcapng"), None);
+    let s3 = S3::start(&Place::Host);
+    assert_eq!(s3.server.objects(), Vec::<String>::new());
+    assert_eq!(s3.server.object("nothing.pcapng"), None);
 }
 
 #[test]

@@ -116,7 +116,7 @@ fn over_the_socket(stop: &Arc<AtomicBool>, socket: PathBuf) -> JoinHandle<BTreeS
 fn over_mqtt(stop: &Arc<AtomicBool>, broker: &Arc<Broker>) -> JoinHandle<BTreeSet<String>> {
     let broker = Arc::clone(broker);
     send("mqtt", stop, move |number| {
-        broker.publish("alerts/numbered", &event("mqtt", number));
+        broker.publish("alerts/numbered", event("mqtt", number));
         true
     })
 }
