@@ -3,15 +3,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a test ends where something is not as it should be")]
 
-#[path = "support/netns.rs"]
-mod netns;
-
 use std::collections::BTreeMap;
 use std::net::UdpSocket;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -23,13 +19,21 @@ use hindsight::model::{
     StopReason, Totals,
 };
 use nix::sched::{CloneFlags, unshare};
+use support::namespaces::{INTERFACE, Pair};
+use support::traffic::{PORT, Sender, Traffic, tagged_frame};
+use support::tshark;
 use tempfile::TempDir;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-use netns::{Cable, Sender};
+#[cfg(test)]
+#[expect(dead_code, reason = "each test program uses some of the parts")]
+mod support;
 
 const SECOND: Duration = Duration::from_secs(1);
+
+/// Numbered packets a second.
+const RATE: u32 = 4_000;
 
 /// An engine with one recorder, inside the near namespace.
 struct Bench {
@@ -128,7 +132,7 @@ fn plan(look_back: Duration, duration: Duration) -> CapturePlan {
         event_name: "TestAlert".to_owned(),
         event_json: r#"{"name":"TestAlert"}"#.to_owned(),
         host: "bench".to_owned(),
-        interfaces: vec!["near0".to_owned()],
+        interfaces: vec![INTERFACE.to_owned()],
         trigger_at: clock::wall_time(),
         look_back,
         filter: Filter::default(),
@@ -143,76 +147,32 @@ fn filtered(expression: &str, plan: CapturePlan) -> CapturePlan {
     CapturePlan { filter: Filter { entries: Vec::new(), expression }, ..plan }
 }
 
-/// Runs one of Wireshark's tools, which must neither fail nor complain.
-fn read_with(tool: &str, arguments: &[&str], path: &Path) -> String {
-    let output = Command::new(tool).args(arguments).arg(path).output().unwrap();
-    let complaints = String::from_utf8(output.stderr).unwrap();
-    // As root tshark warns about itself.
-    let complaints: Vec<_> =
-        complaints.lines().filter(|line| !line.starts_with("Running as user")).collect();
-    assert!(output.status.success() && complaints.is_empty(), "{tool}: {complaints:?}");
-    String::from_utf8(output.stdout).unwrap()
+/// Only packets with numbers, as the [`Sender`] sends them.
+fn numbered(plan: CapturePlan) -> CapturePlan {
+    filtered(&format!("udp dst port {PORT}"), plan)
 }
 
-/// Stamp and number of each numbered packet, in the order of the file.
-fn numbers(path: &Path) -> Vec<(WallTime, u64)> {
-    let fields = ["-T", "fields", "-e", "frame.time_epoch", "-e", "udp.payload", "-r"];
-    let lines = read_with("tshark", &fields, path);
-    let packets = lines.lines().filter_map(|line| {
-        let (time, payload) = line.split_once('\t')?;
-        let number = u64::from_str_radix(payload.get(..16)?, 16).unwrap();
-        let nanos: String = time.chars().filter(char::is_ascii_digit).collect();
-        Some((WallTime::from_nanos(nanos.parse().unwrap()), number))
-    });
-    packets.collect()
-}
-
-fn assert_contiguous(numbers: &[(WallTime, u64)]) {
+/// The numbers in a file, which must not miss one.
+fn contiguous_numbers(path: &Path) -> Vec<u64> {
+    let numbers = tshark::numbers(path);
     for pair in numbers.windows(2) {
-        assert_eq!(pair[0].1 + 1, pair[1].1, "after {} came {}", pair[0].1, pair[1].1);
+        assert_eq!(pair[0] + 1, pair[1], "after {} came {}", pair[0], pair[1]);
     }
+    numbers
 }
 
-fn packets_by_capinfos(path: &Path) -> u64 {
-    let output = read_with("capinfos", &["-c", "-M", "-T", "-r"], path);
-    output.trim().rsplit('\t').next().unwrap().parse().unwrap()
-}
-
-/// Sends about 4,000 packets a second until told to stop; the count goes on in `sent`.
-fn send_steadily(mut sender: Sender, stop: &AtomicBool, sent: &AtomicU64) {
-    while !stop.load(Ordering::Acquire) {
-        for _ in 0..4 {
-            sender.send();
-        }
-        sent.store(sender.next, Ordering::Release);
-        thread::sleep(Duration::from_millis(1));
-    }
-}
-
-/// Runs `body` while numbered packets arrive.
-fn under_traffic(cable: &Cable, body: impl FnOnce(&AtomicU64) + Send) {
-    let (stop, sent) = (AtomicBool::new(false), AtomicU64::new(0));
-    let sender = cable.sender();
-    thread::scope(|scope| {
-        scope.spawn(|| send_steadily(sender, &stop, &sent));
-        let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            cable.near.run(|| body(&sent));
-        }));
-        stop.store(true, Ordering::Release);
-        if let Err(panic) = outcome {
-            std::panic::resume_unwind(panic);
-        }
-    });
+/// Runs `body` at the near end while numbered packets arrive.
+fn under_traffic(body: impl FnOnce(&Traffic) + Send) {
+    let Some(pair) = Pair::quiet() else { return };
+    let traffic = Traffic::start(&pair, RATE);
+    pair.near.within(|| body(&traffic));
 }
 
 #[test]
 fn captures_reach_from_the_past_into_the_present_without_a_seam_at_every_phase() {
-    let Some(cable) = Cable::lay() else { return };
-    under_traffic(&cable, |sent| {
-        let mut bench = Bench::start(64 << 20, &["near0"]);
-        while sent.load(Ordering::Acquire) < 4_000 {
-            thread::yield_now();
-        }
+    under_traffic(|traffic| {
+        let mut bench = Bench::start(64 << 20, &[INTERFACE]);
+        traffic.wait_for_more(4_000);
         let mut plans = BTreeMap::new();
         for phase in 0..8_u64 {
             let plan = plan(SECOND / 2, SECOND / 2);
@@ -224,11 +184,11 @@ fn captures_reach_from_the_past_into_the_present_without_a_seam_at_every_phase()
         for (id, ended) in ends(&mut bench.reports, plans.len()) {
             let plan = &plans[&id];
             assert_eq!(ended.reason, StopReason::TimeExceeded);
-            let numbers = numbers(&ended.file.path);
-            assert_contiguous(&numbers);
+            let numbers = contiguous_numbers(&ended.file.path);
+            let stamps = tshark::stamps(&ended.file.path, "udp.payload");
             assert_eq!(ended.totals.packets, u64::try_from(numbers.len()).unwrap());
-            assert_eq!(packets_by_capinfos(&ended.file.path), ended.totals.packets);
-            let (first, last) = (numbers[0].0, numbers[numbers.len() - 1].0);
+            assert_eq!(tshark::figures(&ended.file.path).packets, ended.totals.packets);
+            let (first, last) = (stamps[0], stamps[stamps.len() - 1]);
             assert!(first >= plan.from() && last < plan.until());
             // The window is full: nothing is missing at its ends, within a few scheduler hiccups.
             assert!(first.since(plan.from()) < SECOND / 10, "{}", plan.from());
@@ -241,30 +201,22 @@ fn captures_reach_from_the_past_into_the_present_without_a_seam_at_every_phase()
 }
 
 fn assert_marked_at_the_trigger(path: &Path, plan: &CapturePlan) {
-    let fields = ["-T", "fields", "-e", "frame.comment", "-e", "frame.time_epoch", "-r"];
-    let lines = read_with("tshark", &fields, path);
-    let marked: Vec<_> = lines.lines().filter(|line| line.starts_with("trigger: ")).collect();
-    assert_eq!(marked.len(), 1);
-    let nanos: String = marked[0].rsplit('\t').next().unwrap().replace('.', "");
-    let at = WallTime::from_nanos(nanos.parse().unwrap());
+    let marked = tshark::stamps(path, "frame.comment matches \"^trigger: \"");
+    let [at] = marked[..] else { panic!("marked: {marked:?}") };
     assert!(at >= plan.trigger_at && at.since(plan.trigger_at) < SECOND / 10);
 }
 
 #[test]
 fn sixteen_captures_on_one_recorder_all_see_everything() {
-    let Some(cable) = Cable::lay() else { return };
-    under_traffic(&cable, |sent| {
-        let mut bench = Bench::start(16 << 20, &["near0"]);
-        while sent.load(Ordering::Acquire) < 2_000 {
-            thread::yield_now();
-        }
-        let plan = filtered("udp dst port 9", plan(SECOND / 4, SECOND / 2));
+    under_traffic(|traffic| {
+        let mut bench = Bench::start(16 << 20, &[INTERFACE]);
+        traffic.wait_for_more(2_000);
+        let plan = numbered(plan(SECOND / 4, SECOND / 2));
         for id in 0..16 {
             bench.begin(&format!("one{id}"), plan.clone());
         }
         let ends = ends(&mut bench.reports, 16);
-        let expected = numbers(&ends[0].1.file.path);
-        assert_contiguous(&expected);
+        let expected = contiguous_numbers(&ends[0].1.file.path);
         for (_, ended) in &ends {
             assert_eq!(ended.totals.packets, u64::try_from(expected.len()).unwrap());
             assert_eq!((ended.totals.dropped_by_kernel, ended.totals.overrun), (0, 0));
@@ -275,12 +227,12 @@ fn sixteen_captures_on_one_recorder_all_see_everything() {
 
 #[test]
 fn what_is_captured_and_what_is_counted_as_lost_is_what_was_sent() {
-    let Some(cable) = Cable::lay() else { return };
+    let Some(pair) = Pair::quiet() else { return };
     // The smallest ring there is, at the speed of the machine.
-    let mut bench = cable.near.run(|| Bench::start(0, &["near0"]));
-    let capture = cable.near.run(|| bench.begin("flood", plan(SECOND, 60 * SECOND)));
+    let mut bench = pair.near.within(|| Bench::start(0, &[INTERFACE]));
+    let capture = pair.near.within(|| bench.begin("flood", plan(SECOND, 60 * SECOND)));
     bench.wait_until_started();
-    let mut sender = cable.sender();
+    let mut sender = Sender::new(&pair);
     sender.size = 1_000;
     thread::scope(|scope| {
         scope.spawn(|| (0..150_000).for_each(|_| sender.send()));
@@ -288,10 +240,10 @@ fn what_is_captured_and_what_is_counted_as_lost_is_what_was_sent() {
     bench.engine.stop(&capture, StopReason::Manual);
     let Ended { file, totals, interfaces, .. } = bench.end();
     assert_eq!(totals.packets + totals.dropped_by_kernel + totals.overrun, sender.next);
-    assert_eq!(packets_by_capinfos(&file.path), totals.packets);
+    assert_eq!(tshark::figures(&file.path).packets, totals.packets);
     // The file itself tells as much: drop counts at packets, and the statistics.
-    let counts = read_with("tshark", &["-T", "fields", "-e", "frame.drop_count", "-r"], &file.path);
-    let told: u64 = counts.lines().filter_map(|count| count.parse::<u64>().ok()).sum();
+    let counts = tshark::fields(&file.path, "frame.drop_count", &["frame.drop_count"]);
+    let told: u64 = counts.iter().map(|row| row[0].parse::<u64>().unwrap()).sum();
     let lost = totals.dropped_by_kernel + totals.overrun;
     assert!(told <= lost, "{told} of {lost}");
     assert_eq!(interfaces[0].received + interfaces[0].dropped_by_kernel, sender.next);
@@ -300,12 +252,12 @@ fn what_is_captured_and_what_is_counted_as_lost_is_what_was_sent() {
 
 #[test]
 fn a_stop_is_prompt_and_keeps_every_packet_from_before_it() {
-    let Some(cable) = Cable::lay() else { return };
-    let mut bench = cable.near.run(|| Bench::start(16 << 20, &["near0"]));
-    let mut sender = cable.sender();
+    let Some(pair) = Pair::quiet() else { return };
+    let mut bench = pair.near.within(|| Bench::start(16 << 20, &[INTERFACE]));
+    let mut sender = Sender::new(&pair);
     for round in 0..5 {
         let plan = plan(Duration::ZERO, 60 * SECOND);
-        let capture = cable.near.run(|| bench.begin(&format!("round{round}"), plan));
+        let capture = pair.near.within(|| bench.begin(&format!("round{round}"), plan));
         bench.wait_until_started();
         for _ in 0..500 {
             sender.send();
@@ -315,33 +267,33 @@ fn a_stop_is_prompt_and_keeps_every_packet_from_before_it() {
         let file = bench.end().file;
         assert!(clock::boot_time().since(stopped_at) < SECOND);
         assert_eq!(file.packets, 500);
-        assert_contiguous(&numbers(&file.path));
+        contiguous_numbers(&file.path);
     }
     bench.shut_down();
 }
 
 #[test]
 fn a_stop_on_an_idle_interface_ends_at_once() {
-    let Some(cable) = Cable::lay() else { return };
-    let mut bench = cable.near.run(|| Bench::start(16 << 20, &["near0"]));
-    let capture = cable.near.run(|| bench.begin("idle", plan(SECOND, 60 * SECOND)));
+    let Some(pair) = Pair::quiet() else { return };
+    let mut bench = pair.near.within(|| Bench::start(16 << 20, &[INTERFACE]));
+    let capture = pair.near.within(|| bench.begin("idle", plan(SECOND, 60 * SECOND)));
     bench.wait_until_started();
     let stopped_at = clock::boot_time();
     bench.engine.stop(&capture, StopReason::Manual);
     let file = bench.end().file;
     let took = clock::boot_time().since(stopped_at);
     assert!(took < SECOND / 5, "{took:?}");
-    assert_eq!((file.packets, packets_by_capinfos(&file.path)), (0, 0));
+    assert_eq!((file.packets, tshark::figures(&file.path).packets), (0, 0));
     bench.shut_down();
 }
 
 #[test]
 fn a_full_disk_ends_a_capture_and_leaves_a_readable_partial_file() {
-    let Some(cable) = Cable::lay() else { return };
-    let mut sender = cable.sender();
+    let Some(pair) = Pair::quiet() else { return };
+    let mut sender = Sender::new(&pair);
     sender.size = 1_000;
-    cable.near.run(|| {
-        let mut bench = Bench::start(16 << 20, &["near0"]);
+    pair.near.within(|| {
+        let mut bench = Bench::start(16 << 20, &[INTERFACE]);
         // A small disk that only the threads from here on see.
         unshare(CloneFlags::CLONE_NEWNS).unwrap();
         let mount = |arguments: &[&str]| {
@@ -357,19 +309,19 @@ fn a_full_disk_ends_a_capture_and_leaves_a_readable_partial_file() {
         assert_eq!(ended.reason, StopReason::NoSpace);
         assert!(ended.error.unwrap().contains("No space left"));
         assert!(ended.file.partial && ended.file.packets > 500);
-        assert_eq!(packets_by_capinfos(&ended.file.path), ended.file.packets);
-        assert_contiguous(&numbers(&ended.file.path));
+        assert_eq!(tshark::figures(&ended.file.path).packets, ended.file.packets);
+        contiguous_numbers(&ended.file.path);
         bench.shut_down();
     });
 }
 
 #[test]
 fn a_look_back_to_before_the_recorder_began_reports_what_it_holds() {
-    let Some(cable) = Cable::lay() else { return };
+    let Some(pair) = Pair::quiet() else { return };
     let before = clock::wall_time();
-    let mut bench = cable.near.run(|| Bench::start(16 << 20, &["near0"]));
+    let mut bench = pair.near.within(|| Bench::start(16 << 20, &[INTERFACE]));
     let began = clock::wall_time();
-    cable.near.run(|| bench.begin("early", plan(60 * SECOND, Duration::ZERO)));
+    pair.near.within(|| bench.begin("early", plan(60 * SECOND, Duration::ZERO)));
     let held_from = bench.end().held_from.unwrap();
     assert!(before <= held_from && held_from <= began, "{held_from}");
     bench.shut_down();
@@ -407,40 +359,37 @@ fn without_the_privilege() {
 
 #[test]
 fn limits_end_a_capture_and_are_never_exceeded() {
-    let Some(cable) = Cable::lay() else { return };
-    under_traffic(&cable, |_sent| {
-        let mut bench = Bench::start(16 << 20, &["near0"]);
+    under_traffic(|_traffic| {
+        let mut bench = Bench::start(16 << 20, &[INTERFACE]);
         let base = plan(Duration::ZERO, 60 * SECOND);
         let limited = |limits| CapturePlan { limits, ..base.clone() };
         bench.begin("packets", limited(Limits { packets: Some(777), ..base.limits }));
         let ended = bench.end();
         assert_eq!((ended.reason, ended.file.packets), (StopReason::PacketsExceeded, 777));
-        assert_contiguous(&numbers(&ended.file.path));
+        contiguous_numbers(&ended.file.path);
 
         bench.begin("bytes", limited(Limits { bytes: 100_000, ..base.limits }));
         let ended = bench.end();
         assert_eq!(ended.reason, StopReason::BytesExceeded);
         assert!((99_800..=100_000).contains(&ended.file.size_bytes), "{ended:?}");
-        assert_eq!(packets_by_capinfos(&ended.file.path), ended.totals.packets);
+        assert_eq!(tshark::figures(&ended.file.path).packets, ended.totals.packets);
 
         let limits = Limits { packets: Some(10), bytes_per_packet: 60, ..base.limits };
         bench.begin("cut", limited(limits));
         let ended = bench.end();
-        let fields = ["-T", "fields", "-e", "frame.cap_len", "-e", "frame.len", "-r"];
-        let lengths = read_with("tshark", &fields, &ended.file.path);
-        assert!(lengths.lines().all(|line| line == "60\t142"), "{lengths}");
+        let lengths = tshark::fields(&ended.file.path, "frame", &["frame.cap_len", "frame.len"]);
+        assert!(lengths.iter().all(|row| *row == ["60", "142"]), "{lengths:?}");
         bench.shut_down();
     });
 }
 
 #[test]
 fn a_file_that_a_crash_has_cut_is_sealed_as_partial_with_all_but_its_last_second() {
-    let Some(cable) = Cable::lay() else { return };
-    under_traffic(&cable, |sent| {
-        let mut bench = Bench::start(16 << 20, &["near0"]);
+    under_traffic(|traffic| {
+        let mut bench = Bench::start(16 << 20, &[INTERFACE]);
         let capture = bench.begin("crash", plan(Duration::ZERO, 60 * SECOND));
         bench.wait_until_started();
-        let begun = sent.load(Ordering::Acquire);
+        let begun = traffic.sent();
         // Two reports of progress: each comes after a sync.
         let mut progress = 0;
         while progress < 2 {
@@ -454,22 +403,21 @@ fn a_file_that_a_crash_has_cut_is_sealed_as_partial_with_all_but_its_last_second
         let recovered = seal_leftovers(spool.path(), &capture, &[]);
         let [file] = &recovered[..] else { panic!("{recovered:?}") };
         assert!(file.partial);
-        let numbers = numbers(&file.path);
-        assert_contiguous(&numbers);
-        assert_eq!(packets_by_capinfos(&file.path), file.packets);
-        assert!(numbers.len() > 2_000 && numbers[0].1 <= begun + 2_000, "{}", numbers.len());
+        let numbers = contiguous_numbers(&file.path);
+        assert_eq!(tshark::figures(&file.path).packets, file.packets);
+        assert!(numbers.len() > 2_000 && numbers[0] <= begun + 2_000, "{}", numbers.len());
         bench.shut_down();
     });
 }
 
 #[test]
 fn shutting_down_seals_every_capture_as_stopped_with_the_agent() {
-    let Some(cable) = Cable::lay() else { return };
-    let bench = cable.near.run(|| Bench::start(16 << 20, &["near0"]));
+    let Some(pair) = Pair::quiet() else { return };
+    let bench = pair.near.within(|| Bench::start(16 << 20, &[INTERFACE]));
     for id in 0..3 {
-        cable.near.run(|| bench.begin(&format!("open{id}"), plan(SECOND, 60 * SECOND)));
+        pair.near.within(|| bench.begin(&format!("open{id}"), plan(SECOND, 60 * SECOND)));
     }
-    let mut sender = cable.sender();
+    let mut sender = Sender::new(&pair);
     (0..50).for_each(|_| sender.send());
     let Bench { engine, mut reports, spool } = bench;
     tokio::runtime::Builder::new_current_thread()
@@ -478,21 +426,20 @@ fn shutting_down_seals_every_capture_as_stopped_with_the_agent() {
         .block_on(Arc::new(engine).shutdown());
     for (_, ended) in ends(&mut reports, 3) {
         assert_eq!(ended.reason, StopReason::AgentStopped);
-        assert_eq!(packets_by_capinfos(&ended.file.path), ended.file.packets);
+        assert_eq!(tshark::figures(&ended.file.path).packets, ended.file.packets);
     }
     drop(spool);
 }
 
 #[test]
 fn an_unrecorded_interface_gets_a_ring_for_the_capture_with_the_filter_in_the_kernel() {
-    let Some(cable) = Cable::lay() else { return };
-    let mut bench = cable.near.run(|| Bench::start(0, &[]));
-    let plan = filtered("udp dst port 9", plan(SECOND, 60 * SECOND));
-    let capture = cable.near.run(|| bench.begin("private", plan));
+    let Some(pair) = Pair::quiet() else { return };
+    let mut bench = pair.near.within(|| Bench::start(0, &[]));
+    let plan = numbered(plan(SECOND, 60 * SECOND));
+    let capture = pair.near.within(|| bench.begin("private", plan));
     bench.wait_until_started();
-    let mut sender = cable.sender();
-    let mut other = cable.sender_to(([10, 77, 0, 1], 10).into());
-    let listener = cable.near.run(|| UdpSocket::bind("0.0.0.0:10")).unwrap();
+    let mut sender = Sender::new(&pair);
+    let mut other = Sender::to_port(&pair, 10);
     for _ in 0..200 {
         sender.send();
         other.send();
@@ -500,77 +447,74 @@ fn an_unrecorded_interface_gets_a_ring_for_the_capture_with_the_filter_in_the_ke
     bench.engine.stop(&capture, StopReason::Manual);
     let file = bench.end().file;
     assert_eq!(file.packets, 200);
-    assert_contiguous(&numbers(&file.path));
-    drop(listener);
+    contiguous_numbers(&file.path);
     bench.shut_down();
 }
 
 #[test]
 fn vlan_tags_are_put_back_and_filters_see_them() {
-    let Some(cable) = Cable::lay() else { return };
-    let open = || pcap::Capture::from_device("far0").unwrap().open().unwrap();
-    let mut raw = cable.far.run(open);
-    for recorded in [&["near0"][..], &[]] {
-        let mut bench = cable.near.run(|| Bench::start(0, recorded));
-        let plan = filtered("vlan 5 and udp dst port 9", plan(SECOND, 60 * SECOND));
-        let capture = cable.near.run(|| bench.begin("vlan", plan));
+    let Some(pair) = Pair::quiet() else { return };
+    let open = || pcap::Capture::from_device(INTERFACE).unwrap().open().unwrap();
+    let mut raw = pair.far.within(open);
+    for recorded in [&[INTERFACE][..], &[]] {
+        let mut bench = pair.near.within(|| Bench::start(0, recorded));
+        let plan = filtered(&format!("vlan 5 and udp dst port {PORT}"), plan(SECOND, 60 * SECOND));
+        let capture = pair.near.within(|| bench.begin("vlan", plan));
         bench.wait_until_started();
-        let mut plain = cable.sender();
+        let mut plain = Sender::new(&pair);
         for _ in 0..20 {
-            raw.sendpacket(netns::tagged_frame(5)).unwrap();
-            raw.sendpacket(netns::tagged_frame(6)).unwrap();
+            raw.sendpacket(tagged_frame(5)).unwrap();
+            raw.sendpacket(tagged_frame(6)).unwrap();
             plain.send();
         }
         bench.engine.stop(&capture, StopReason::Manual);
         let file = bench.end().file;
-        let fields =
-            ["-T", "fields", "-e", "vlan.id", "-e", "udp.dstport", "-e", "frame.len", "-r"];
-        let lines = read_with("tshark", &fields, &file.path);
-        assert_eq!(lines.lines().count(), 20);
-        assert!(lines.lines().all(|line| line == "5\t9\t54"), "{lines}");
+        let names = ["vlan.id", "udp.dstport", "frame.len"];
+        let rows = tshark::fields(&file.path, "frame", &names);
+        assert_eq!(rows.len(), 20);
+        assert!(rows.iter().all(|row| *row == ["5", &PORT.to_string(), "54"]), "{rows:?}");
         bench.shut_down();
     }
 }
 
 #[test]
 fn several_interfaces_share_one_file_and_loopback_packets_come_once() {
-    let Some(cable) = Cable::lay() else { return };
-    let mut bench = cable.near.run(|| Bench::start(0, &["near0"]));
+    let Some(pair) = Pair::quiet() else { return };
+    let mut bench = pair.near.within(|| Bench::start(0, &[INTERFACE]));
     let plan = CapturePlan {
-        interfaces: vec!["near0".to_owned(), "lo".to_owned()],
-        ..filtered("udp dst port 9", plan(SECOND, 60 * SECOND))
+        interfaces: vec![INTERFACE.to_owned(), "lo".to_owned()],
+        ..numbered(plan(SECOND, 60 * SECOND))
     };
-    let capture = cable.near.run(|| bench.begin("both", plan));
+    let capture = pair.near.within(|| bench.begin("both", plan));
     bench.wait_until_started();
-    let mut sender = cable.sender();
-    let local = cable.near.run(|| UdpSocket::bind("127.0.0.1:0")).unwrap();
-    local.connect(("127.0.0.1", netns::PORT)).unwrap();
+    let mut sender = Sender::new(&pair);
+    let local = pair.near.within(|| UdpSocket::bind("127.0.0.1:0")).unwrap();
+    local.connect(("127.0.0.1", PORT)).unwrap();
     for _ in 0..30 {
         sender.send();
         local.send(&[0; 100]).unwrap();
     }
     bench.engine.stop(&capture, StopReason::Manual);
     let file = bench.end().file;
-    let fields = ["-T", "fields", "-e", "frame.interface_name", "-r"];
-    let names = read_with("tshark", &fields, &file.path);
-    let count = |name| names.lines().filter(|line| *line == name).count();
-    assert_eq!((count("near0"), count("lo")), (30, 30));
+    let names = tshark::fields(&file.path, "frame", &["frame.interface_name"]);
+    let count = |name| names.iter().filter(|row| *row == &[name]).count();
+    assert_eq!((count(INTERFACE), count("lo")), (30, 30));
     bench.shut_down();
 }
 
 #[test]
 fn what_cannot_be_captured_ends_with_the_reason() {
-    let Some(cable) = Cable::lay() else { return };
-    let mut bench = cable.near.run(|| Bench::start(0, &["near0"]));
-    cable.near.ip("tuntap add dev tun9 mode tun");
+    let Some(pair) = Pair::quiet() else { return };
+    let mut bench = pair.near.within(|| Bench::start(0, &[INTERFACE]));
+    pair.near.ip("tuntap add dev tun9 mode tun");
     let on = |name: &str| CapturePlan { interfaces: vec![name.to_owned()], ..plan(SECOND, SECOND) };
     let cases = [
         ("missing", on("nowhere0"), "there is no interface 'nowhere0'; this host has"),
         ("tunnel", on("tun9"), "interface 'tun9' is neither Ethernet nor loopback"),
-        ("filter", filtered("tcp prot 80", plan(SECOND, SECOND)), "the filter for 'near0': "),
+        ("filter", filtered("tcp prot 80", plan(SECOND, SECOND)), "the filter for 'eth0': "),
     ];
     for (id, plan, expected) in cases {
-        cable.near.run(|| bench.begin(id, plan));
+        pair.near.within(|| bench.begin(id, plan));
         let report = next(&mut bench.reports);
         let Report::Ended { reason: StopReason::Error, error: Some(error), .. } = report else {
             panic!("{report:?}");
@@ -582,16 +526,16 @@ fn what_cannot_be_captured_ends_with_the_reason() {
 
 #[test]
 fn an_interface_that_goes_away_ends_its_captures_with_what_was_there() {
-    let Some(cable) = Cable::lay() else { return };
-    let mut bench = cable.near.run(|| Bench::start(0, &["near0"]));
-    cable.near.run(|| bench.begin("lost", plan(SECOND, 60 * SECOND)));
+    let Some(pair) = Pair::quiet() else { return };
+    let mut bench = pair.near.within(|| Bench::start(0, &[INTERFACE]));
+    pair.near.within(|| bench.begin("lost", plan(SECOND, 60 * SECOND)));
     bench.wait_until_started();
-    let mut sender = cable.sender();
+    let mut sender = Sender::new(&pair);
     (0..100).for_each(|_| sender.send());
-    cable.near.ip("link del near0");
+    pair.near.ip(&format!("link del {INTERFACE}"));
     let ended = bench.end();
     assert_eq!(ended.reason, StopReason::InterfaceLost);
-    assert!(ended.error.unwrap().contains("near0"));
+    assert!(ended.error.unwrap().contains(INTERFACE));
     assert_eq!(ended.file.packets, 100);
     bench.shut_down();
 }

@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use support::azurite::Azurite;
 use support::broker::Broker;
 use support::namespaces::Pair;
+use support::object_server::ObjectServer;
 use support::s3::S3;
 use support::traffic::Traffic;
 use support::worker::{Configuration, Worker};
@@ -91,46 +92,8 @@ fn sealed_file(spool: &Path) -> PathBuf {
     })
 }
 
-/// What a storage is to this test: it can be held still, and asked for an object.
-trait Storage {
-    fn pause(&self);
-    fn resume(&self);
-    fn object(&self, name: &str) -> Option<Vec<u8>>;
-    fn objects(&self) -> Vec<String>;
-}
-
-impl Storage for Azurite {
-    fn pause(&self) {
-        Self::pause(self);
-    }
-    fn resume(&self) {
-        Self::resume(self);
-    }
-    fn object(&self, name: &str) -> Option<Vec<u8>> {
-        self.blob(name)
-    }
-    fn objects(&self) -> Vec<String> {
-        self.blobs()
-    }
-}
-
-impl Storage for S3 {
-    fn pause(&self) {
-        Self::pause(self);
-    }
-    fn resume(&self) {
-        Self::resume(self);
-    }
-    fn object(&self, name: &str) -> Option<Vec<u8>> {
-        Self::object(self, name)
-    }
-    fn objects(&self) -> Vec<String> {
-        Self::objects(self)
-    }
-}
-
-fn whole_way(pair: &Pair, broker: &Broker, storage: &impl Storage, configuration: &Configuration) {
-    let worker = Worker::start(&pair.near(), configuration);
+fn whole_way(pair: &Pair, broker: &Broker, storage: &ObjectServer, configuration: &Configuration) {
+    let worker = Worker::start(&pair.near, configuration);
     worker.wait_for_source("plant");
     let notices = broker.subscribe("hindsight/#");
     let traffic = Traffic::start(pair, RATE);
@@ -139,7 +102,7 @@ fn whole_way(pair: &Pair, broker: &Broker, storage: &impl Storage, configuration
     // A storage that stands still keeps the sealed file in the spool, where it can be copied.
     storage.pause();
     let before_alert = traffic.sent();
-    broker.publish("alerts/network", &alert());
+    broker.publish("alerts/network", alert());
     let after_alert = traffic.sent();
     let folder = tempfile::tempdir().unwrap();
     let copy = folder.path().join("sealed.pcapng");
@@ -192,7 +155,7 @@ fn comments_say_why(file: &Path, data: &Value, before_alert: u64) {
     assert_eq!(comment["event"]["labels"]["alertname"], "TcpRetransmitsHigh");
     let marked = tshark::fields(file, "frame.comment", &["udp.payload", "frame.comment"]);
     assert_eq!(marked.len(), 1, "one packet is marked: {marked:?}");
-    let number = u64::from_str_radix(&marked[0][0], 16).unwrap();
+    let number = tshark::number(&marked[0][0]);
     let late = u64::from(RATE);
     assert!((before_alert..before_alert + late).contains(&number), "{number} {before_alert}");
 }
@@ -214,7 +177,7 @@ fn nothing_is_left(worker: &Worker, data: &Value) {
 #[test]
 fn the_whole_way_to_azure_blob_storage() {
     let Some(pair) = Pair::new() else { return };
-    let (broker, azurite) = (Broker::start(&pair.near()), Azurite::start(&pair.near()));
+    let (broker, azurite) = (Broker::start(&pair.near), Azurite::start(&pair.near));
     let folder = tempfile::tempdir().unwrap();
     let key = folder.path().join("key");
     fs::write(&key, Azurite::account_key()).unwrap();
@@ -225,13 +188,13 @@ fn the_whole_way_to_azure_blob_storage() {
         azurite.endpoint(),
         key.display()
     );
-    whole_way(&pair, &broker, &azurite, &configuration(&broker, storage, "archive"));
+    whole_way(&pair, &broker, &azurite.server, &configuration(&broker, storage, "archive"));
 }
 
 #[test]
 fn the_whole_way_to_s3() {
     let Some(pair) = Pair::new() else { return };
-    let (broker, s3) = (Broker::start(&pair.near()), S3::start(&pair.near()));
+    let (broker, s3) = (Broker::start(&pair.near), S3::start(&pair.near));
     let folder = tempfile::tempdir().unwrap();
     let secret = folder.path().join("secret");
     fs::write(&secret, "secret").unwrap();
@@ -242,5 +205,5 @@ fn the_whole_way_to_s3() {
         s3.endpoint(),
         secret.display()
     );
-    whole_way(&pair, &broker, &s3, &configuration(&broker, storage, "bucket"));
+    whole_way(&pair, &broker, &s3.server, &configuration(&broker, storage, "bucket"));
 }

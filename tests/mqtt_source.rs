@@ -2,11 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test says by panicking what went wrong")]
 
-#[path = "support/mosquitto.rs"]
-mod mosquitto;
-
 use std::collections::BTreeSet;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use hindsight::clock;
@@ -14,11 +10,16 @@ use hindsight::model::Health;
 use hindsight::source::format::{Format, MAX_BODY_BYTES};
 use hindsight::source::mqtt::{self, Settings, Topic};
 use hindsight::source::{Content, Delivery};
-use mosquitto::Mosquitto;
+use support::broker::{Broker, tls_file};
+use support::place::Place;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
+
+#[cfg(test)]
+#[expect(dead_code, reason = "each test program uses some of the parts")]
+mod support;
 
 /// The longest that anything here may take; healthy runs take milliseconds, reconnects a second or two.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -33,7 +34,7 @@ struct Source {
     task: JoinHandle<()>,
 }
 
-fn settings(broker: &Mosquitto) -> Settings {
+fn settings(broker: &Broker) -> Settings {
     Settings {
         url: broker.url(),
         client_id: "hindsight-edge-7-plant".into(),
@@ -61,6 +62,13 @@ impl Source {
         let run = mqtt::run("plant".into(), settings, sender, told, stop.clone());
         let task = hindsight::spawn::task("plant", run);
         Self { deliveries, health, stop, task }
+    }
+
+    /// One with the usual settings, which has its session at the broker.
+    async fn connect(broker: &Broker) -> Self {
+        let mut source = Self::start(settings(broker));
+        source.connected().await;
+        source
     }
 
     /// Waits until `status` would say so.
@@ -118,11 +126,10 @@ fn reason(content: &Content) -> &str {
 
 #[tokio::test]
 async fn a_message_is_acknowledged_once_it_is_recorded_and_not_before() {
-    let broker = Mosquitto::start("");
-    let mut source = Source::start(settings(&broker));
-    source.connected().await;
-    broker.publish("alerts/a", alert("First").as_bytes());
-    broker.publish("alerts/a", alert("Second").as_bytes());
+    let broker = Broker::start_forgetful(&Place::Host);
+    let mut source = Source::connect(&broker).await;
+    broker.publish("alerts/a", alert("First"));
+    broker.publish("alerts/a", alert("Second"));
     assert_eq!(name(&source.record().await), "First");
     let unanswered = source.next().await;
     source.end().await;
@@ -134,19 +141,17 @@ async fn a_message_is_acknowledged_once_it_is_recorded_and_not_before() {
     assert!(source.is_quiet().await, "the first one was acknowledged");
     source.end().await;
 
-    let mut source = Source::start(settings(&broker));
-    source.connected().await;
+    let mut source = Source::connect(&broker).await;
     assert!(source.is_quiet().await, "both were acknowledged");
     source.end().await;
 }
 
 #[tokio::test]
 async fn what_could_not_be_recorded_comes_again_in_the_same_process() {
-    let broker = Mosquitto::start("");
-    let mut source = Source::start(settings(&broker));
-    source.connected().await;
-    broker.publish("alerts/a", alert("Lost").as_bytes());
-    broker.publish("alerts/a", alert("Behind").as_bytes());
+    let broker = Broker::start_forgetful(&Place::Host);
+    let mut source = Source::connect(&broker).await;
+    broker.publish("alerts/a", alert("Lost"));
+    broker.publish("alerts/a", alert("Behind"));
     drop(source.next().await);
     let mut first = source.record().await;
     if name(&first) == "Behind" {
@@ -162,14 +167,13 @@ async fn what_could_not_be_recorded_comes_again_in_the_same_process() {
 
 #[tokio::test]
 async fn an_answer_after_the_connection_broke_acknowledges_nothing() {
-    let mut broker = Mosquitto::start("");
-    let mut source = Source::start(settings(&broker));
-    source.connected().await;
-    broker.publish("alerts/a", alert("Held").as_bytes());
+    let mut broker = Broker::start_forgetful(&Place::Host);
+    let mut source = Source::connect(&broker).await;
+    broker.publish("alerts/a", alert("Held"));
     let held = source.next().await;
     broker.stop();
     source.until(|health| health.state == "connected").await;
-    broker.resume();
+    broker.restart();
     held.done.send(Vec::new()).unwrap();
     assert_eq!(name(&source.record().await), "Held");
     assert!(source.is_quiet().await);
@@ -178,12 +182,11 @@ async fn an_answer_after_the_connection_broke_acknowledges_nothing() {
 
 #[tokio::test]
 async fn messages_that_came_while_we_were_away_arrive() {
-    let broker = Mosquitto::start("");
-    let mut source = Source::start(settings(&broker));
-    source.connected().await;
+    let broker = Broker::start_forgetful(&Place::Host);
+    let source = Source::connect(&broker).await;
     source.end().await;
     for number in 0..5 {
-        broker.publish("alerts/a", alert(&format!("Away{number}")).as_bytes());
+        broker.publish("alerts/a", alert(&format!("Away{number}")));
     }
     let mut source = Source::start(settings(&broker));
     for number in 0..5 {
@@ -194,47 +197,44 @@ async fn messages_that_came_while_we_were_away_arrive() {
 
 #[tokio::test]
 async fn a_broker_that_comes_back_with_our_session_goes_on_where_it_was() {
-    let mut broker = Mosquitto::start("");
-    let mut source = Source::start(settings(&broker));
-    source.connected().await;
+    let mut broker = Broker::start_forgetful(&Place::Host);
+    let mut source = Source::connect(&broker).await;
     broker.stop();
     let health = source.until(|health| !health.ok).await;
     assert_eq!(health.state, "retrying");
     assert!(health.failures > 0 && health.error.is_some(), "{health:?}");
-    broker.resume();
+    broker.restart();
     let health = source.connected().await;
     assert_eq!((health.state.as_str(), health.error, health.failures), ("connected", None, 0));
-    broker.publish("alerts/a", alert("After").as_bytes());
+    broker.publish("alerts/a", alert("After"));
     assert_eq!(name(&source.record().await), "After");
     source.end().await;
 }
 
 #[tokio::test]
 async fn a_broker_that_lost_our_session_is_told_as_possible_loss() {
-    let mut broker = Mosquitto::start("");
-    let mut source = Source::start(settings(&broker));
-    source.connected().await;
+    let mut broker = Broker::start_forgetful(&Place::Host);
+    let mut source = Source::connect(&broker).await;
     broker.kill();
     source.until(|health| !health.ok).await;
-    broker.resume();
+    broker.restart();
     let health = source.connected().await;
     assert!(health.state.contains("possible upstream loss"), "{health:?}");
-    broker.publish("alerts/a", alert("After").as_bytes());
+    broker.publish("alerts/a", alert("After"));
     assert_eq!(name(&source.record().await), "After");
     source.end().await;
 }
 
 #[tokio::test]
 async fn oversized_and_malformed_messages_between_good_ones_hold_nothing_up() {
-    let broker = Mosquitto::start("");
-    let mut source = Source::start(settings(&broker));
-    source.connected().await;
-    broker.publish("alerts/a", alert("One").as_bytes());
-    broker.publish("alerts/a", &vec![b'x'; MAX_BODY_BYTES + 1]);
-    broker.publish("alerts/a", alert("Two").as_bytes());
+    let broker = Broker::start_forgetful(&Place::Host);
+    let mut source = Source::connect(&broker).await;
+    broker.publish("alerts/a", alert("One"));
+    broker.publish("alerts/a", vec![b'x'; MAX_BODY_BYTES + 1]);
+    broker.publish("alerts/a", alert("Two"));
     broker.publish("alerts/a", b"{\"labels\":");
-    broker.publish("alerts/a", &vec![b'x'; 17 << 20]);
-    broker.publish("alerts/a", alert("Three").as_bytes());
+    broker.publish("alerts/a", vec![b'x'; 17 << 20]);
+    broker.publish("alerts/a", alert("Three"));
     assert_eq!(name(&source.record().await), "One");
     assert!(reason(&source.record().await).contains("1048577 bytes"));
     assert_eq!(name(&source.record().await), "Two");
@@ -246,29 +246,27 @@ async fn oversized_and_malformed_messages_between_good_ones_hold_nothing_up() {
 
 #[tokio::test]
 async fn retained_messages_are_old_news() {
-    let broker = Mosquitto::start("");
-    broker.publish_retained("alerts/a", alert("Old").as_bytes());
-    let mut source = Source::start(settings(&broker));
-    source.connected().await;
+    let broker = Broker::start_forgetful(&Place::Host);
+    broker.publish_retained("alerts/a", alert("Old"));
+    let mut source = Source::connect(&broker).await;
     assert!(source.is_quiet().await);
-    broker.publish_retained("alerts/a", alert("New").as_bytes());
+    broker.publish_retained("alerts/a", alert("New"));
     assert_eq!(name(&source.record().await), "New", "retained for others, news for us");
     source.end().await;
 }
 
 #[tokio::test]
 async fn a_message_of_a_subscription_from_before_is_recorded_as_such() {
-    let broker = Mosquitto::start("");
-    let mut source = Source::start(settings(&broker));
-    source.connected().await;
+    let broker = Broker::start_forgetful(&Place::Host);
+    let source = Source::connect(&broker).await;
     source.end().await;
     let mut changed = settings(&broker);
     changed.topics[0].filter = "other/#".into();
     let mut source = Source::start(changed);
     source.connected().await;
-    broker.publish("alerts/a", alert("Stray").as_bytes());
+    broker.publish("alerts/a", alert("Stray"));
     assert!(reason(&source.record().await).contains("matches no filter"));
-    broker.publish("other/a", alert("Right").as_bytes());
+    broker.publish("other/a", alert("Right"));
     assert_eq!(
         name(&source.record().await),
         "Right",
@@ -280,12 +278,10 @@ async fn a_message_of_a_subscription_from_before_is_recorded_as_such() {
 #[tokio::test]
 async fn a_backlog_with_late_answers_neither_deadlocks_nor_loses() {
     const BACKLOG: usize = 2000;
-    let broker = Mosquitto::start("");
-    let mut source = Source::start(settings(&broker));
-    source.connected().await;
+    let broker = Broker::start_forgetful(&Place::Host);
+    let source = Source::connect(&broker).await;
     source.end().await;
-    let lines: String = (0..BACKLOG).map(|n| alert(&format!("Backlog{n}")) + "\n").collect();
-    broker.publish_lines("alerts/a", &lines);
+    broker.publish_many("alerts/a", (0..BACKLOG).map(|n| alert(&format!("Backlog{n}"))));
 
     let mut source = Source::start(settings(&broker));
     let (mut seen, mut held) = (BTreeSet::new(), Vec::new());
@@ -308,19 +304,17 @@ async fn a_backlog_with_late_answers_neither_deadlocks_nor_loses() {
     assert!(source.is_quiet().await, "nothing came twice");
     source.end().await;
 
-    let mut source = Source::start(settings(&broker));
-    source.connected().await;
+    let mut source = Source::connect(&broker).await;
     assert!(source.is_quiet().await, "everything was acknowledged");
     source.end().await;
 }
 
 #[tokio::test]
 async fn a_stop_is_prompt_while_the_broker_is_away_and_while_the_worker_is_stuck() {
-    let mut broker = Mosquitto::start("");
-    let mut source = Source::start(settings(&broker));
-    source.connected().await;
+    let mut broker = Broker::start_forgetful(&Place::Host);
+    let mut source = Source::connect(&broker).await;
     for number in 0..20 {
-        broker.publish("alerts/a", alert(&format!("Stuck{number}")).as_bytes());
+        broker.publish("alerts/a", alert(&format!("Stuck{number}")));
     }
     let stuck = source.next().await;
     source.end().await;
@@ -334,14 +328,13 @@ async fn a_stop_is_prompt_while_the_broker_is_away_and_while_the_worker_is_stuck
 
 #[tokio::test]
 async fn a_refused_account_is_named_and_a_new_password_is_taken_up() {
-    let mut broker = Mosquitto::start("");
-    broker.stop();
-    broker.require_account("edge", "right");
-    broker.resume();
-    let secret = broker.file("secret", "wrong-one\n");
+    let broker = Broker::start_with_account(&Place::Host, "edge", "right");
+    let folder = tempfile::tempdir().unwrap();
+    let secret = folder.path().join("secret");
+    std::fs::write(&secret, "wrong-one\n").unwrap();
     let account = Settings {
         username: Some("edge".into()),
-        password_file: Some(secret),
+        password_file: Some(secret.clone()),
         ..settings(&broker)
     };
     let mut source = Source::start(account);
@@ -349,24 +342,15 @@ async fn a_refused_account_is_named_and_a_new_password_is_taken_up() {
     let error = health.error.unwrap();
     assert!(error.contains("refuses this account"), "{error}");
     assert!(!error.contains("wrong-one"), "{error}");
-    broker.file("secret", "right\n");
+    std::fs::write(&secret, "right\n").unwrap();
     source.connected().await;
     source.end().await;
 }
 
 #[tokio::test]
 async fn an_encrypted_broker_is_trusted_by_its_ca_and_by_no_other() {
-    let fixture = |name: &str| {
-        PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tls").join(name)
-    };
-    let (certificate, key) = (fixture("broker.pem"), fixture("broker.key"));
-    let broker =
-        Mosquitto::start(&format!("certfile {}\nkeyfile {}", certificate.display(), key.display()));
-    let trusting = |ca: &str| Settings {
-        url: broker.url().replace("mqtt://", "mqtts://"),
-        ca_file: Some(fixture(ca)),
-        ..settings(&broker)
-    };
+    let broker = Broker::start_encrypted(&Place::Host);
+    let trusting = |ca: &str| Settings { ca_file: Some(tls_file(ca)), ..settings(&broker) };
     let mut source = Source::start(trusting("ca.pem"));
     source.connected().await;
     source.end().await;

@@ -2,15 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test says by panicking what went wrong")]
 
-#[expect(dead_code, reason = "only publishing is tested here")]
-#[path = "support/mosquitto.rs"]
-mod mosquitto;
-
 use std::collections::BTreeMap;
-use std::io::{BufRead as _, BufReader};
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use axum::Router;
@@ -22,11 +16,16 @@ use hindsight::model::{
     Window,
 };
 use hindsight::notify::{Error, MqttSettings, Notifiers, Settings, WebhookSettings};
-use mosquitto::Mosquitto;
 use serde_json::Value;
+use support::broker::Broker;
+use support::place::Place;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
+
+#[cfg(test)]
+#[expect(dead_code, reason = "each test program uses some of the parts")]
+mod support;
 
 /// The longest that anything here may take.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -82,7 +81,7 @@ fn one(name: &str, settings: Settings) -> Notifiers {
     Notifiers::build(&BTreeMap::from([(name.to_owned(), settings)])).unwrap()
 }
 
-fn bus(broker: &Mosquitto) -> Notifiers {
+fn bus(broker: &Broker) -> Notifiers {
     one(
         "bus",
         Settings::Mqtt(MqttSettings {
@@ -96,50 +95,22 @@ fn bus(broker: &Mosquitto) -> Notifiers {
     )
 }
 
-/// What one message on a topic brings: its content type and its payload. The subscription stands when
-/// this returns.
-fn subscriber(broker: &Mosquitto, topic: &str) -> impl Future<Output = String> + use<> {
-    let url = broker.url();
-    let (_, port) = url.rsplit_once(':').unwrap();
-    // Line by line also into a pipe, and never for ever.
-    let mut subscriber = Command::new("stdbuf")
-        .args(["-oL", "mosquitto_sub", "-W", "60"])
-        .args(["-V", "5", "-q", "1", "-d", "-h", "127.0.0.1", "-p", port])
-        .args(["-t", topic, "-C", "1", "-F", "payload %C %p"])
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut lines = BufReader::new(subscriber.stdout.take().unwrap()).lines();
-    let subscribed = lines.by_ref().any(|line| line.unwrap().starts_with("Subscribed"));
-    assert!(subscribed, "mosquitto_sub ended before it had subscribed");
-    let rest = hindsight::spawn::blocking(move || {
-        let payloads = lines
-            .map_while(Result::ok)
-            .filter_map(|line| Some(line.strip_prefix("payload ")?.to_owned()));
-        let payloads: Vec<_> = payloads.collect();
-        subscriber.wait().unwrap();
-        payloads.join("\n")
-    });
-    async { rest.await.unwrap() }
-}
-
 #[tokio::test]
 async fn a_subscriber_gets_exactly_the_cloud_event() {
-    let broker = Mosquitto::start("");
-    let received = subscriber(&broker, "hindsight/+/notices");
+    let broker = Broker::start_forgetful(&Place::Host);
+    let subscriber = broker.subscribe("hindsight/+/notices");
     let notifiers = bus(&broker);
     assert_eq!(notifiers.kinds().collect::<Vec<_>>(), [("bus", "mqtt")]);
     timeout(LIMIT, notifiers.send(&notice("bus"))).await.unwrap().unwrap();
-    let line = timeout(LIMIT, received).await.unwrap();
-    let (content_type, payload) = line.split_once(' ').unwrap();
-    assert_eq!(content_type, "application/cloudevents+json");
-    is_the_cloud_event(&serde_json::from_str(payload).unwrap());
+    let message = subscriber.wait_for("the notice", LIMIT, |_| true);
+    assert_eq!(message.content_type, "application/cloudevents+json");
+    is_the_cloud_event(&message.json());
     notifiers.shutdown().await;
 }
 
 #[tokio::test]
 async fn a_broker_that_is_away_is_a_passing_error_within_its_bound_and_works_when_it_is_back() {
-    let mut broker = Mosquitto::start("");
+    let mut broker = Broker::start_forgetful(&Place::Host);
     broker.stop();
     let notifiers = bus(&broker);
     let began = boot_time();
@@ -149,7 +120,7 @@ async fn a_broker_that_is_away_is_a_passing_error_within_its_bound_and_works_whe
     assert!(error.is_transient(), "{error}");
     assert!(error.to_string().contains("refused"), "{error}");
 
-    broker.resume();
+    broker.restart();
     let again = async {
         while let Err(error) = notifiers.send(&notice("bus")).await {
             assert!(error.is_transient(), "{error}");
@@ -165,10 +136,7 @@ async fn a_broker_that_is_away_is_a_passing_error_within_its_bound_and_works_whe
 
 #[tokio::test]
 async fn a_broker_that_forbids_the_topic_refuses_for_good() {
-    let folder = tempfile::tempdir().unwrap();
-    let rights = folder.path().join("rights");
-    std::fs::write(&rights, "topic read #\n").unwrap();
-    let broker = Mosquitto::start(&format!("acl_file {}", rights.display()));
+    let broker = Broker::start_read_only(&Place::Host);
     let notifiers = bus(&broker);
     let error = notifiers.send(&notice("bus")).await.unwrap_err();
     assert!(!error.is_transient(), "{error}");

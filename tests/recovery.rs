@@ -20,7 +20,6 @@ use sha2::{Digest as _, Sha256};
 use support::broker::Broker;
 use support::http::exchange;
 use support::namespaces::Pair;
-use support::place::Place;
 use support::traffic::Traffic;
 use support::worker::{Configuration, Worker};
 use support::{tshark, wait};
@@ -117,7 +116,7 @@ fn over_the_socket(stop: &Arc<AtomicBool>, socket: PathBuf) -> JoinHandle<BTreeS
 fn over_mqtt(stop: &Arc<AtomicBool>, broker: &Arc<Broker>) -> JoinHandle<BTreeSet<String>> {
     let broker = Arc::clone(broker);
     send("mqtt", stop, move |number| {
-        broker.publish("alerts/numbered", &event("mqtt", number));
+        broker.publish("alerts/numbered", event("mqtt", number));
         true
     })
 }
@@ -153,9 +152,9 @@ fn files_below(folder: &Path) -> Vec<PathBuf> {
 #[test]
 fn fifty_kills_lose_nothing_that_was_acknowledged() {
     let Some(pair) = Pair::new() else { return };
-    let broker = Arc::new(Broker::start(&pair.near()));
+    let broker = Arc::new(Broker::start(&pair.near));
     let notices = broker.subscribe("hindsight/notices");
-    let mut worker = Worker::start(&pair.near(), &configuration(&broker));
+    let mut worker = Worker::start(&pair.near, &configuration(&broker));
     worker.wait_for_source("plant");
     let traffic = Traffic::start(&pair, 500);
     let stop = Arc::new(AtomicBool::new(false));
@@ -271,11 +270,11 @@ fn every_notice_came(journal: &Connection, heard: &[support::broker::Message], c
 #[test]
 fn sigterm_seals_what_is_being_captured_and_a_restart_delivers_it() {
     let Some(pair) = Pair::new() else { return };
-    let broker = Broker::start(&pair.near());
+    let broker = Broker::start(&pair.near);
     let notices = broker.subscribe("hindsight/notices");
     let mut configuration = configuration(&broker);
     configuration.rules = configuration.rules.replace("duration: 300ms", "duration: 1h");
-    let mut worker = Worker::start(&pair.near(), &configuration);
+    let mut worker = Worker::start(&pair.near, &configuration);
     let traffic = Traffic::start(&pair, 500);
     traffic.wait_for_more(200);
     let answer = worker.post("/v1/events?format=json", event("socket", 0).as_bytes()).unwrap();
@@ -295,9 +294,9 @@ fn sigterm_seals_what_is_being_captured_and_a_restart_delivers_it() {
 #[test]
 fn a_second_worker_on_the_same_state_is_refused() {
     let Some(pair) = Pair::new() else { return };
-    let broker = Broker::start(&pair.near());
-    let worker = Worker::start(&pair.near(), &configuration(&broker));
-    let mut command = Place::command(&pair.near(), env!("CARGO_BIN_EXE_hindsight"));
+    let broker = Broker::start(&pair.near);
+    let worker = Worker::start(&pair.near, &configuration(&broker));
+    let mut command = pair.near.command(env!("CARGO_BIN_EXE_hindsight"));
     command.arg("run").arg("--config").arg(worker.folder().join("config.yaml"));
     let output = command.output().unwrap();
     assert!(!output.status.success());

@@ -1,17 +1,15 @@
 //! Azure Blob Storage, against Azurite.
 
-#[path = "support/object_servers.rs"]
-mod object_servers;
-#[path = "support/storage_cases.rs"]
-mod storage_cases;
-
 use std::path::Path;
 
 use hindsight::upload::{AzureSettings, Settings};
-use object_servers::{AZURITE_ACCOUNT, AZURITE_KEY, Server};
-use storage_cases::{Bench, install_tls};
+use support::azurite::Azurite;
+use support::place::Place;
+use support::storage_cases::{self, Bench, install_tls};
 
-const CONTAINER: &str = "captures";
+#[cfg(test)]
+#[expect(dead_code, reason = "each test program uses some of the parts")]
+mod support;
 
 /// 64 bytes of zeros: a key, but not Azurite's.
 const WRONG_KEY: &str =
@@ -19,66 +17,67 @@ const WRONG_KEY: &str =
 
 const HEADERS: &[(&str, &str)] = &[("x-ms-blob-type", "BlockBlob")];
 
-fn settings(server: &Server, container: &str) -> AzureSettings {
+fn settings(azurite: &Azurite, container: &str) -> AzureSettings {
     AzureSettings {
-        account: AZURITE_ACCOUNT.to_owned(),
+        account: Azurite::ACCOUNT.to_owned(),
         container: container.to_owned(),
-        endpoint: Some(server.azurite_endpoint()),
+        endpoint: Some(azurite.endpoint()),
         account_key_file: None,
         sas_file: None,
     }
 }
 
-fn with_key(server: &Server, container: &str, folder: &Path, key: &str) -> Settings {
+fn with_key(azurite: &Azurite, container: &str, folder: &Path, key: &str) -> Settings {
     let path = folder.join("key");
     std::fs::write(&path, format!("{key}\n")).expect("a folder of this test");
-    Settings::Azure(AzureSettings { account_key_file: Some(path), ..settings(server, container) })
+    Settings::Azure(AzureSettings { account_key_file: Some(path), ..settings(azurite, container) })
 }
 
-fn with_sas(server: &Server, folder: &Path, sas: &str) -> Settings {
+fn with_sas(azurite: &Azurite, folder: &Path, sas: &str) -> Settings {
     let path = folder.join("sas");
     std::fs::write(&path, sas).expect("a folder of this test");
-    Settings::Azure(AzureSettings { sas_file: Some(path), ..settings(server, CONTAINER) })
+    let settings = settings(azurite, Azurite::CONTAINER);
+    Settings::Azure(AzureSettings { sas_file: Some(path), ..settings })
 }
 
-fn bench(server: &Server, folder: &Path) -> (Bench, String) {
+fn bench(azurite: &Azurite, folder: &Path) -> Bench {
     install_tls();
-    let sas = server.make_container(CONTAINER);
-    let base = format!("{}/{CONTAINER}", server.azurite_endpoint());
-    let settings = with_key(server, CONTAINER, folder, AZURITE_KEY);
-    (Bench::new(settings, base, format!("?{sas}"), HEADERS), sas)
+    let base = format!("{}/{}", azurite.endpoint(), Azurite::CONTAINER);
+    let settings = with_key(azurite, Azurite::CONTAINER, folder, &Azurite::account_key());
+    Bench::new(settings, base, format!("?{}", Azurite::signature()), HEADERS)
 }
 
 #[tokio::test]
 async fn segments_arrive_byte_identical_and_a_second_time_succeeds() {
-    let (server, folder) = (Server::azurite(), tempfile::tempdir().unwrap());
-    let (bench, _) = bench(&server, folder.path());
+    let (azurite, folder) = (Azurite::start(&Place::Host), tempfile::tempdir().unwrap());
+    let bench = bench(&azurite, folder.path());
     storage_cases::arrives_byte_identical_and_a_second_time_succeeds(&bench).await;
 }
 
 #[tokio::test]
 async fn nothing_is_replaced_and_nothing_false_is_stored_also_with_a_sas() {
-    let (server, folder) = (Server::azurite(), tempfile::tempdir().unwrap());
-    let (mut bench, sas) = bench(&server, folder.path());
-    bench.storages = storage_cases::storages(with_sas(&server, folder.path(), &sas));
+    let (azurite, folder) = (Azurite::start(&Place::Host), tempfile::tempdir().unwrap());
+    let mut bench = bench(&azurite, folder.path());
+    bench.storages =
+        storage_cases::storages(with_sas(&azurite, folder.path(), &Azurite::signature()));
     storage_cases::what_is_not_what_was_sealed_does_not_arrive(&bench).await;
     storage_cases::another_object_under_the_name_is_a_conflict_and_stays(&bench).await;
 }
 
 #[tokio::test]
 async fn a_container_that_is_missing_a_wrong_key_and_a_server_that_is_away_are_told_apart() {
-    let (mut server, folder) = (Server::azurite(), tempfile::tempdir().unwrap());
-    let (bench, sas) = bench(&server, folder.path());
-    let missing = with_key(&server, "missing", folder.path(), AZURITE_KEY);
+    let (mut azurite, folder) = (Azurite::start(&Place::Host), tempfile::tempdir().unwrap());
+    let (bench, sas) = (bench(&azurite, folder.path()), Azurite::signature());
+    let missing = with_key(&azurite, "missing", folder.path(), &Azurite::account_key());
     storage_cases::a_check_sees_the_container_and_writes_nothing(&bench, missing).await;
-    let wrong = with_key(&server, CONTAINER, folder.path(), WRONG_KEY);
+    let wrong = with_key(&azurite, Azurite::CONTAINER, folder.path(), WRONG_KEY);
     storage_cases::a_wrong_credential_is_for_good_and_is_not_repeated(&bench, wrong, WRONG_KEY)
         .await;
     let signature = "c2lnbmF0dXJlIHRoYXQgaXMgd3Jvbmc=";
     let (before, _) = sas.split_once("sig=").unwrap();
-    let wrong = with_sas(&server, folder.path(), &format!("{before}sig={signature}"));
+    let wrong = with_sas(&azurite, folder.path(), &format!("{before}sig={signature}"));
     storage_cases::a_wrong_credential_is_for_good_and_is_not_repeated(&bench, wrong, signature)
         .await;
-    server.end();
+    azurite.server.kill();
     storage_cases::a_server_that_is_away_is_transient(&bench).await;
 }

@@ -36,7 +36,7 @@ rules:
 #[test]
 fn a_storm_makes_one_capture_and_every_event_is_counted() {
     let Some(pair) = Pair::new() else { return };
-    let broker = Broker::start_in_memory(&pair.near());
+    let broker = Broker::start_forgetful(&pair.near);
     let notices = broker.subscribe("hindsight/notices");
     let url = broker.url();
     let topics = "[{ filter: \"alerts/#\", format: json }]";
@@ -47,7 +47,7 @@ fn a_storm_makes_one_capture_and_every_event_is_counted() {
         rest: vec![format!("recorder: {{ interfaces: auto, memory: {RING_MIB}MiB }}")],
         rules: RULES.to_owned(),
     };
-    let worker = Worker::start(&pair.near(), &configuration);
+    let worker = Worker::start(&pair.near, &configuration);
     worker.wait_for_source("plant");
     let before = worker.peak_memory_kib();
 

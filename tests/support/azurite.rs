@@ -1,25 +1,23 @@
-//! A real server that speaks Azure Blob Storage (Azurite), with one container that all may read.
-
-use std::path::Path;
+//! A real server that speaks Azure Blob Storage (Azurite), with one container that is nobody's but its account's.
 
 use hindsight::clock;
 use sha2::{Digest as _, Sha256};
-use tempfile::TempDir;
 
-use super::http::{Answer, exchange};
+use super::object_server::{Dialect, ObjectServer};
 use super::place::Place;
-use super::process::Process;
 
 /// The version of the service that the requests are written for.
 const VERSION: &str = "2021-08-06";
 
-/// A running Azurite. Dropped, it ends, and its blobs with it.
+/// What a shared access signature of the container allows: read, add, create, write, delete, list.
+const PERMISSIONS: &str = "racwdl";
+
+const EXPIRY: &str = "2099-01-01T00:00:00Z";
+
+/// A running Azurite.
 #[derive(Debug)]
 pub(crate) struct Azurite {
-    place: Place,
-    port: u16,
-    process: Process,
-    _folder: TempDir,
+    pub(crate) server: ObjectServer,
 }
 
 impl Azurite {
@@ -29,27 +27,29 @@ impl Azurite {
     const KEY: &[u8] = b"a key for an emulator's account only";
 
     pub(crate) fn start(place: &Place) -> Self {
-        let program = Path::new(env!("CARGO_MANIFEST_DIR"))
-            .join("target/tools/azurite/node_modules/.bin/azurite-blob");
-        assert!(program.exists(), "no Azurite yet; run: tests/tools azurite");
-        let folder = tempfile::tempdir().expect("the temporary folder can be written");
-        let port = place.free_port();
-        let mut command = place.command(&program.display().to_string());
-        command.args(["--blobHost", "127.0.0.1", "--blobPort", &port.to_string()]);
-        command.args(["--skipApiVersionCheck", "--disableTelemetry", "--silent", "--location"]);
-        command.arg(folder.path().join("blobs"));
-        command.env("AZURITE_ACCOUNTS", format!("{}:{}", Self::ACCOUNT, Self::account_key()));
-        let log = folder.path().join("azurite.log");
-        let mut process = Process::start("azurite", &mut command, &log);
-        place.wait_for_port(&mut process, port);
-        let server = Self { place: place.clone(), port, process, _folder: folder };
-        server.make_container();
-        server
+        let dialect = Dialect {
+            container: Self::container(),
+            query: Self::signature(),
+            headers: &[],
+            listing: "restype=container&comp=list",
+            name_element: "Name",
+        };
+        let program = "azurite/node_modules/.bin/azurite-blob";
+        let server = ObjectServer::start(place, program, dialect, |command, port, folder| {
+            command.args(["--blobHost", "127.0.0.1", "--blobPort", &port.to_string()]);
+            command.args(["--skipApiVersionCheck", "--disableTelemetry", "--silent"]);
+            command.arg("--location").arg(folder.join("blobs"));
+            let account = format!("{}:{}", Self::ACCOUNT, Self::account_key());
+            command.env("AZURITE_ACCOUNTS", account);
+        });
+        let azurite = Self { server };
+        azurite.make_container();
+        azurite
     }
 
     /// The account's address, as seen from its place.
     pub(crate) fn endpoint(&self) -> String {
-        format!("http://127.0.0.1:{}/{}", self.port, Self::ACCOUNT)
+        format!("http://127.0.0.1:{}/{}", self.server.port, Self::ACCOUNT)
     }
 
     /// The account's key, as Azure shows it: base64.
@@ -57,21 +57,18 @@ impl Azurite {
         base64(Self::KEY)
     }
 
-    /// The blob's bytes, where there is one of this name.
-    pub(crate) fn blob(&self, name: &str) -> Option<Vec<u8>> {
-        let answer = self.request("GET", &format!("{}/{name}", Self::container()), &[]);
-        match answer.status {
-            200 => Some(answer.body),
-            404 => None,
-            _ => panic!("reading {name}: {answer:?}"),
-        }
-    }
-
-    /// Names of all blobs, at most the 5,000 that one listing holds.
-    pub(crate) fn blobs(&self) -> Vec<String> {
-        let target = format!("{}?restype=container&comp=list", Self::container());
-        let answer = self.request("GET", &target, &[]);
-        between(&String::from_utf8_lossy(&answer.body), "<Name>", "</Name>")
+    /// A shared access signature for everything in the container, as a query:
+    /// learn.microsoft.com/rest/api/storageservices/create-service-sas.
+    pub(crate) fn signature() -> String {
+        let resource = format!("/blob{}", Self::container());
+        // Empty lines stand for what it does not restrict: the start, a stored policy, addresses and
+        // protocols; at the end a snapshot, an encryption scope and five headers of answers.
+        let text =
+            format!("{PERMISSIONS}\n\n{EXPIRY}\n{resource}\n\n\n\n{VERSION}\nc{}", "\n".repeat(7));
+        let signature = base64(&hmac_sha256(Self::KEY, text.as_bytes()));
+        let signature = signature.replace('+', "%2B").replace('/', "%2F").replace('=', "%3D");
+        let expiry = EXPIRY.replace(':', "%3A");
+        format!("sv={VERSION}&se={expiry}&sr=c&sp={PERMISSIONS}&sig={signature}")
     }
 
     fn container() -> String {
@@ -82,11 +79,7 @@ impl Azurite {
     fn make_container(&self) {
         let now = chrono::DateTime::from_timestamp_nanos(clock::wall_time().as_nanos());
         let date = now.format("%a, %d %b %Y %H:%M:%S GMT").to_string();
-        let headers = [
-            ("x-ms-blob-public-access", "container"),
-            ("x-ms-date", date.as_str()),
-            ("x-ms-version", VERSION),
-        ];
+        let headers = [("x-ms-date", date.as_str()), ("x-ms-version", VERSION)];
         let signed_headers: String =
             headers.iter().map(|(name, value)| format!("{name}:{value}\n")).collect();
         // The eleven empty lines stand for the standard headers, none of which is sent with a value.
@@ -97,7 +90,7 @@ impl Azurite {
         let mut headers = headers.to_vec();
         headers.push(("Authorization", &authorization));
         let target = format!("{}?restype=container", Self::container());
-        let made = self.request("PUT", &target, &headers);
+        let made = self.server.request("PUT", &target, &headers);
         assert_eq!(
             made.status,
             201,
@@ -105,30 +98,6 @@ impl Azurite {
             String::from_utf8_lossy(&made.body)
         );
     }
-
-    /// Holds the server still, until [`resume`](Self::resume).
-    pub(crate) fn pause(&self) {
-        self.process.pause();
-    }
-
-    pub(crate) fn resume(&self) {
-        self.process.resume();
-    }
-
-    fn request(&self, method: &str, target: &str, headers: &[(&str, &str)]) -> Answer {
-        let stream = self
-            .place
-            .connect(self.port)
-            .unwrap_or_else(|error| panic!("Azurite {} is gone: {error}", self.process.id()));
-        exchange(stream, method, target, headers, b"")
-            .unwrap_or_else(|error| panic!("{method} {target}: {error}"))
-    }
-}
-
-/// All texts between an opening and a closing tag.
-pub(crate) fn between(text: &str, open: &str, close: &str) -> Vec<String> {
-    let parts = text.split(open).skip(1);
-    parts.filter_map(|part| part.split_once(close)).map(|(name, _)| name.to_owned()).collect()
 }
 
 /// RFC 2104, for keys of at most a block (64 bytes).

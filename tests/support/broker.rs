@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::time::Duration;
@@ -11,49 +11,99 @@ use hindsight::{clock, spawn};
 use tempfile::TempDir;
 
 use super::place::Place;
-use super::process::Process;
-use super::publisher::publish_all;
+use super::process::{Process, run};
+use super::publisher::{Kept, publish_all};
 
 /// Messages a subscriber holds that no test has looked at: more than any test makes notices, few
 /// enough that a runaway publisher shows as a stuck test and not as a machine without memory.
 const HELD_MESSAGES: usize = 65_536;
 
-/// A broker that keeps sessions and messages over a kill. Dropped, it ends.
+/// How long a broker that was told to end may take to save what it has.
+const STOP: Duration = Duration::from_secs(30);
+
+/// Who may do what: anybody everything.
+const OPEN: &str = "allow_anonymous true\n";
+
+/// Everything is saved as it changes.
+const SAVES_CHANGES: &str = "autosave_interval 1\nautosave_on_changes true\n";
+
+/// Everything is saved once it is told to end, and lost when it is killed.
+const SAVES_AT_THE_END: &str = "autosave_interval 0\n";
+
+/// A broker with its sessions and messages. Dropped, it ends.
 #[derive(Debug)]
 pub(crate) struct Broker {
     place: Place,
+    scheme: &'static str,
     port: u16,
     process: Option<Process>,
     folder: TempDir,
 }
 
 impl Broker {
+    /// One that keeps sessions and messages over a kill.
     pub(crate) fn start(place: &Place) -> Self {
-        Self::start_with(place, "autosave_interval 1\nautosave_on_changes true\n")
+        Self::start_in(folder(), place, &format!("{OPEN}{SAVES_CHANGES}"))
     }
 
-    /// One that saves nothing: each save is of everything it has, which a storm makes slow.
-    pub(crate) fn start_in_memory(place: &Place) -> Self {
-        Self::start_with(place, "autosave_interval 0\n")
+    /// One that keeps sessions and messages over a stop only: each save is of everything it has,
+    /// which a storm makes slow.
+    pub(crate) fn start_forgetful(place: &Place) -> Self {
+        Self::start_in(folder(), place, &format!("{OPEN}{SAVES_AT_THE_END}"))
     }
 
-    fn start_with(place: &Place, saving: &str) -> Self {
-        let folder = tempfile::tempdir().expect("the temporary folder can be written");
+    /// One that speaks TLS, with a certificate of the authority in [`tls_file`]`("ca.pem")`.
+    pub(crate) fn start_encrypted(place: &Place) -> Self {
+        let (certificate, key) = (tls_file("broker.pem"), tls_file("broker.key"));
+        let tls = format!("certfile {}\nkeyfile {}\n", certificate.display(), key.display());
+        let broker = Self::start_in(folder(), place, &format!("{OPEN}{SAVES_AT_THE_END}{tls}"));
+        Self { scheme: "mqtts", ..broker }
+    }
+
+    /// One that lets nobody in but this account.
+    pub(crate) fn start_with_account(place: &Place, user: &str, password: &str) -> Self {
+        let folder = folder();
+        let passwords = folder.path().join("passwords");
+        run(Command::new("mosquitto_passwd")
+            .args(["-c", "-b"])
+            .arg(&passwords)
+            .args([user, password]));
+        let access = format!("allow_anonymous false\npassword_file {}\n", passwords.display());
+        Self::start_in(folder, place, &format!("{access}{SAVES_AT_THE_END}"))
+    }
+
+    /// One at which everybody may subscribe and nobody publish.
+    pub(crate) fn start_read_only(place: &Place) -> Self {
+        let folder = folder();
+        let rights = folder.path().join("rights");
+        fs::write(&rights, "topic read #\n").expect("the temporary folder can be written");
+        let access = format!("{OPEN}acl_file {}\n", rights.display());
+        Self::start_in(folder, place, &format!("{access}{SAVES_AT_THE_END}"))
+    }
+
+    fn start_in(folder: TempDir, place: &Place, lines: &str) -> Self {
         let port = place.free_port();
-        fs::write(folder.path().join("mosquitto.conf"), configuration(port, folder.path(), saving))
+        fs::write(folder.path().join("mosquitto.conf"), configuration(port, folder.path(), lines))
             .expect("the temporary folder can be written");
-        let mut broker = Self { place: place.clone(), port, process: None, folder };
+        let mut broker = Self { place: place.clone(), scheme: "mqtt", port, process: None, folder };
         broker.restart();
         broker
     }
 
-    /// `mqtt://127.0.0.1:<port>`, as seen from its place.
+    /// `mqtt://127.0.0.1:<port>`, or with `mqtts`, as seen from its place.
     pub(crate) fn url(&self) -> String {
-        format!("mqtt://127.0.0.1:{}", self.port)
+        format!("{}://127.0.0.1:{}", self.scheme, self.port)
     }
 
-    /// SIGKILL. What was acknowledged before is on disk: the broker saves each change after it has
-    /// answered, in the same turn of its loop, so another exchange makes sure that the turn is over.
+    /// SIGTERM: it saves what it has.
+    pub(crate) fn stop(&mut self) {
+        let mut process = self.process.take().expect("only a broker that runs is stopped");
+        assert!(process.terminate(STOP).success(), "{}", process.log());
+    }
+
+    /// SIGKILL. What was acknowledged before is on disk, unless it is forgetful: the broker saves each
+    /// change after it has answered, in the same turn of its loop, so another exchange makes sure that
+    /// the turn is over.
     pub(crate) fn kill(&mut self) {
         self.publish("test/settled", "settled");
         self.process = None;
@@ -71,15 +121,33 @@ impl Broker {
     }
 
     /// Publishes with QoS 1; returns once the broker has acknowledged.
-    pub(crate) fn publish(&self, topic: &str, payload: &str) {
-        self.publish_many(topic, std::iter::once(payload.to_owned()));
+    pub(crate) fn publish(&self, topic: &str, payload: impl AsRef<[u8]>) {
+        self.publish_many(topic, std::iter::once(payload));
     }
 
     /// Publishes every payload with QoS 1 over one connection, many under way at once; returns once
     /// the broker has acknowledged all.
-    pub(crate) fn publish_many(&self, topic: &str, payloads: impl Iterator<Item = String>) {
+    pub(crate) fn publish_many(
+        &self,
+        topic: &str,
+        payloads: impl Iterator<Item = impl AsRef<[u8]>>,
+    ) {
+        self.publish_as(Kept::No, topic, payloads);
+    }
+
+    /// Publishes with QoS 1 a message that the broker keeps for those who subscribe later.
+    pub(crate) fn publish_retained(&self, topic: &str, payload: impl AsRef<[u8]>) {
+        self.publish_as(Kept::ForLaterSubscribers, topic, std::iter::once(payload));
+    }
+
+    fn publish_as(
+        &self,
+        kept: Kept,
+        topic: &str,
+        payloads: impl Iterator<Item = impl AsRef<[u8]>>,
+    ) {
         let stream = self.place.connect(self.port).expect("the broker runs");
-        publish_all(stream, topic, payloads)
+        publish_all(stream, kept, topic, payloads)
             .unwrap_or_else(|error| panic!("publishing to {topic}: {error}"));
     }
 
@@ -89,17 +157,27 @@ impl Broker {
         // Line-buffered, so that its word on the subscription does not wait for a message.
         let mut command = self.place.command("stdbuf");
         command.args(["-oL", "mosquitto_sub", "-h", "127.0.0.1", "-p", &self.port.to_string()]);
-        command.args(["-d", "-c", "-q", "1", "-i", &session, "-t", topic, "-F", "message %t %x"]);
+        command.args(["-V", "5", "-d", "-c", "-q", "1", "-i", &session, "-t", topic]);
+        command.args(["-F", "message %t %C %x"]);
         Subscriber::start(command)
     }
 }
 
-fn configuration(port: u16, folder: &Path, saving: &str) -> String {
+fn folder() -> TempDir {
+    tempfile::tempdir().expect("the temporary folder can be written")
+}
+
+/// One of the certificates: `ca.pem` signed the broker's, `stranger.pem` did not.
+pub(crate) fn tls_file(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tls").join(name)
+}
+
+fn configuration(port: u16, folder: &Path, lines: &str) -> String {
     // Started by root it would change to a user who cannot read the test's folder.
     let user = if nix::unistd::geteuid().is_root() { "user root\n" } else { "" };
     format!(
-        "listener {port} 127.0.0.1\nallow_anonymous true\n{user}persistence true\n\
-         persistence_location {}/\n{saving}\
+        "listener {port} 127.0.0.1\n{user}persistence true\n\
+         persistence_location {}/\n{lines}\
          max_queued_messages 0\nlog_dest stderr\n",
         folder.display()
     )
@@ -109,6 +187,8 @@ fn configuration(port: u16, folder: &Path, saving: &str) -> String {
 #[derive(Clone, Debug)]
 pub(crate) struct Message {
     pub(crate) topic: String,
+    /// Empty where the publisher did not name one.
+    pub(crate) content_type: String,
     pub(crate) payload: Vec<u8>,
 }
 
@@ -129,7 +209,7 @@ pub(crate) struct Subscriber {
 
 impl Subscriber {
     fn start(mut command: Command) -> Self {
-        let child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
+        let child = command.stdout(Stdio::piped()).spawn();
         let mut child = child.expect("mosquitto_sub is installed");
         let mut lines = BufReader::new(child.stdout.take().expect("stdout is piped")).lines();
         let accepted = lines.by_ref().map_while(Result::ok).any(|line| line.contains("SUBACK"));
@@ -178,11 +258,12 @@ impl Drop for Subscriber {
     }
 }
 
-/// Reads `message <topic> <payload in hexadecimal>`, which keeps every byte of a payload on one line.
-/// Other lines are the client's own.
+/// Reads `message <topic> <content type> <payload in hexadecimal>`, which keeps every byte of a payload
+/// on one line. Other lines are the client's own.
 fn message(line: &str) -> Option<Message> {
-    let (topic, hex) = line.strip_prefix("message ")?.rsplit_once(' ')?;
+    let (head, hex) = line.strip_prefix("message ")?.rsplit_once(' ')?;
+    let (topic, content_type) = head.rsplit_once(' ')?;
     let byte = |at: usize| u8::from_str_radix(hex.get(at..at + 2)?, 16).ok();
     let payload = (0..hex.len()).step_by(2).map(byte).collect::<Option<Vec<u8>>>()?;
-    Some(Message { topic: topic.to_owned(), payload })
+    Some(Message { topic: topic.to_owned(), content_type: content_type.to_owned(), payload })
 }

@@ -1,7 +1,5 @@
 //! A loopback proxy for HTTP that does harm to chosen requests.
 
-#![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
-
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::sync::Arc;

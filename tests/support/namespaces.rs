@@ -1,97 +1,103 @@
 //! Two network namespaces, joined by a veth pair.
+//!
+//! They have no name: they are gone with the last descriptor of them and the last program in them,
+//! also when a test is killed.
 
+use std::fs::{self, File};
 use std::net::Ipv4Addr;
-use std::path::Path;
-use std::process::Command;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::Arc;
+use std::thread;
 
-use super::place::Place;
-use super::process::run;
+use nix::sched::{CloneFlags, unshare};
 
-/// What all names of namespaces begin with; the id of the test's process follows.
-const PREFIX: &str = "hst";
+use super::place::{self, Place};
 
 /// The interface's name at both ends.
 pub(crate) const INTERFACE: &str = "eth0";
 
-/// Makes the names of one process differ.
-static COUNTER: AtomicU32 = AtomicU32::new(0);
-
-/// Two namespaces, `near` and `far`, with loopback up and [`INTERFACE`] between them. Removed on drop.
+/// Two namespaces with loopback up and [`INTERFACE`] between them.
 #[derive(Debug)]
 pub(crate) struct Pair {
-    near: String,
-    far: String,
+    pub(crate) near: Place,
+    pub(crate) far: Place,
 }
 
 impl Pair {
     pub(crate) const NEAR_ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
     pub(crate) const FAR_ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 2);
 
+    /// The hardware address of the near end of a [`quiet`](Self::quiet) pair.
+    pub(crate) const NEAR_HARDWARE: [u8; 6] = [2, 0, 0, 0, 0, 1];
+    pub(crate) const FAR_HARDWARE: [u8; 6] = [2, 0, 0, 0, 0, 2];
+
+    /// Two hosts as they come: they look for each other and for routers on their own.
     /// `None`, said on stderr, where this is not root: the test then has nothing to stand on.
     pub(crate) fn new() -> Option<Self> {
+        let pair = Self::joined()?;
+        pair.bring_up();
+        Some(pair)
+    }
+
+    /// Between these two only what a test sends passes, so that every packet can be counted.
+    pub(crate) fn quiet() -> Option<Self> {
+        let pair = Self::joined()?;
+        let ends = [
+            (&pair.near, Self::NEAR_HARDWARE, Self::NEAR_ADDRESS),
+            (&pair.far, Self::FAR_HARDWARE, Self::FAR_ADDRESS),
+        ];
+        for (place, hardware, _) in ends {
+            place.within(silence_ipv6);
+            place.ip(&format!("link set {INTERFACE} address {}", colons(hardware)));
+        }
+        pair.bring_up();
+        for ((place, ..), (_, hardware, address)) in ends.into_iter().zip(ends.into_iter().rev()) {
+            let neighbour = format!("{address} lladdr {}", colons(hardware));
+            place.ip(&format!("neigh add {neighbour} dev {INTERFACE}"));
+        }
+        Some(pair)
+    }
+
+    fn joined() -> Option<Self> {
         if !nix::unistd::geteuid().is_root() {
             eprintln!("skipped: needs root to make network namespaces");
             return None;
         }
-        sweep();
-        let number = COUNTER.fetch_add(1, Ordering::Relaxed);
-        let name = |end: &str| format!("{PREFIX}-{}-{number}-{end}", std::process::id());
-        let pair = Self { near: name("near"), far: name("far") };
-        let (near, far) = (pair.near.as_str(), pair.far.as_str());
-        ip(&["netns", "add", near]);
-        ip(&["netns", "add", far]);
-        ip(&[
-            "link", "add", INTERFACE, "netns", near, "type", "veth", "peer", "name", INTERFACE,
-            "netns", far,
-        ]);
-        for (end, address) in [(near, Self::NEAR_ADDRESS), (far, Self::FAR_ADDRESS)] {
-            ip(&["-n", end, "address", "add", &format!("{address}/24"), "dev", INTERFACE]);
-            ip(&["-n", end, "link", "set", "lo", "up"]);
-            ip(&["-n", end, "link", "set", INTERFACE, "up"]);
-        }
-        // The near end looks like a host: its default route says which interface `auto` means.
-        ip(&["-n", near, "route", "add", "default", "via", &Self::FAR_ADDRESS.to_string()]);
+        let (near, far) = (Arc::new(unnamed()), Arc::new(unnamed()));
+        let far_path = place::path(&far);
+        let pair = Self { near: Place::Namespace(near), far: Place::Namespace(far) };
+        let peer = format!("peer name {INTERFACE} netns {far_path}");
+        pair.near.ip(&format!("link add {INTERFACE} type veth {peer}"));
         Some(pair)
     }
 
-    pub(crate) fn near(&self) -> Place {
-        Place::Namespace(self.near.clone())
-    }
-
-    pub(crate) fn far(&self) -> Place {
-        Place::Namespace(self.far.clone())
-    }
-}
-
-impl Drop for Pair {
-    fn drop(&mut self) {
-        remove(&self.near);
-        remove(&self.far);
-    }
-}
-
-fn ip(arguments: &[&str]) {
-    run(Command::new("ip").args(arguments));
-}
-
-/// The processes in it belong to other parts, which end them.
-fn remove(name: &str) {
-    match Command::new("ip").args(["netns", "delete", name]).output() {
-        Ok(output) if output.status.success() => {}
-        Ok(output) => eprintln!("{name}: {}", String::from_utf8_lossy(&output.stderr).trim()),
-        Err(error) => eprintln!("{name}: {error}"),
-    }
-}
-
-/// Removes what a killed test left behind: namespaces of processes that are gone.
-fn sweep() {
-    for entry in std::fs::read_dir("/run/netns").into_iter().flatten().flatten() {
-        let name = entry.file_name().to_string_lossy().into_owned();
-        let mut parts = name.split('-');
-        let owner = (parts.next() == Some(PREFIX)).then(|| parts.next()).flatten();
-        if owner.is_some_and(|id| !Path::new("/proc").join(id).exists()) {
-            remove(&name);
+    fn bring_up(&self) {
+        for (place, address) in [(&self.near, Self::NEAR_ADDRESS), (&self.far, Self::FAR_ADDRESS)] {
+            place.ip(&format!("address add {address}/24 dev {INTERFACE}"));
+            place.ip("link set lo up");
+            place.ip(&format!("link set {INTERFACE} up"));
         }
+        // The near end looks like a host: its default route says which interface `auto` means.
+        self.near.ip(&format!("route add default via {}", Self::FAR_ADDRESS));
     }
+}
+
+fn unnamed() -> File {
+    let make = || {
+        unshare(CloneFlags::CLONE_NEWNET).expect("root may make network namespaces");
+        File::open("/proc/thread-self/ns/net").expect("namespaces(7) has it there")
+    };
+    thread::scope(|scope| scope.spawn(make).join())
+        .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
+
+/// In the namespace of the calling thread: no router solicitations and the like.
+fn silence_ipv6() {
+    for which in ["all", "default"] {
+        let setting = format!("/proc/sys/net/ipv6/conf/{which}/disable_ipv6");
+        fs::write(&setting, "1").unwrap_or_else(|error| panic!("{setting}: {error}"));
+    }
+}
+
+fn colons(hardware: [u8; 6]) -> String {
+    hardware.map(|byte| format!("{byte:02x}")).join(":")
 }

@@ -2,60 +2,58 @@
 
 use std::fs::File;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::os::fd::AsRawFd as _;
 use std::process::Command;
+use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
-use hindsight::spawn;
 use nix::sched::{CloneFlags, setns};
 
-use super::process::Process;
+use super::process::{Process, run};
 use super::wait;
 
 /// How long a server may take until it listens: Node.js needs seconds on a busy machine.
 const START: Duration = Duration::from_secs(60);
 
 /// A network to run in. Servers listen on its loopback.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(crate) enum Place {
     Host,
-    /// The namespace of this name.
-    Namespace(String),
+    /// A namespace without a name: it is there as long as this descriptor, or a program in it.
+    Namespace(Arc<File>),
 }
 
 impl Place {
-    /// A command that runs here. `ip netns exec` becomes the program, so its id is the program's.
+    /// A command that runs here. `nsenter` becomes the program, so its id is the program's.
     pub(crate) fn command(&self, program: &str) -> Command {
         match self {
             Self::Host => Command::new(program),
-            Self::Namespace(name) => {
-                let mut command = Command::new("ip");
-                command.args(["netns", "exec", name, program]);
+            Self::Namespace(handle) => {
+                let mut command = Command::new("nsenter");
+                command.arg(format!("--net={}", path(handle))).args(["--", program]);
                 command
             }
         }
     }
 
-    /// Runs the body on a thread of its own that is here. Sockets made in it stay here.
-    pub(crate) fn within<T: Send + 'static>(&self, body: impl FnOnce() -> T + Send + 'static) -> T {
-        let place = self.clone();
-        let thread = spawn::thread("test-place", move || {
-            place.enter();
-            body()
-        });
-        match thread.expect("a test may start a thread").join() {
-            Ok(value) => value,
-            Err(panic) => std::panic::resume_unwind(panic),
-        }
+    /// Runs `ip` here; its arguments stand between single spaces.
+    pub(crate) fn ip(&self, arguments: &str) {
+        run(self.command("ip").args(arguments.split(' ')));
     }
 
-    /// Moves the calling thread here, for good.
-    pub(crate) fn enter(&self) {
-        if let Self::Namespace(name) = self {
-            let path = format!("/run/netns/{name}");
-            let handle = File::open(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
-            setns(handle, CloneFlags::CLONE_NEWNET)
-                .unwrap_or_else(|error| panic!("cannot enter {path}: {error}; needs root"));
-        }
+    /// Runs the body here: in a namespace on a thread of its own. Sockets made in it stay here, and
+    /// threads that it starts are here, too.
+    pub(crate) fn within<T: Send>(&self, body: impl FnOnce() -> T + Send) -> T {
+        let Self::Namespace(handle) = self else { return body() };
+        let inside = || {
+            setns(handle, CloneFlags::CLONE_NEWNET).expect("who made a namespace may enter it");
+            body()
+        };
+        thread::scope(|scope| match scope.spawn(inside).join() {
+            Ok(value) => value,
+            Err(panic) => std::panic::resume_unwind(panic),
+        })
     }
 
     /// A loopback port that nobody listens on at the moment.
@@ -69,7 +67,7 @@ impl Place {
 
     pub(crate) fn connect(&self, port: u16) -> std::io::Result<TcpStream> {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        self.within(move || TcpStream::connect(address))
+        self.within(|| TcpStream::connect(address))
     }
 
     /// Waits until `server` answers on its port.
@@ -79,4 +77,9 @@ impl Place {
             self.connect(port).ok()
         });
     }
+}
+
+/// Where other programs find the namespace while this process holds it.
+pub(super) fn path(namespace: &File) -> String {
+    format!("/proc/{}/fd/{}", std::process::id(), namespace.as_raw_fd())
 }

@@ -7,11 +7,19 @@ use std::net::TcpStream;
 /// Publishes not acknowledged yet: enough to keep the broker busy, far below the 65,535 identifiers.
 const UNDER_WAY: u64 = 1000;
 
+/// What the broker does with a message beside handing it on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Kept {
+    No,
+    ForLaterSubscribers,
+}
+
 /// Publishes every payload with QoS 1; returns how many the broker acknowledged, which is all.
 pub(crate) fn publish_all(
     stream: TcpStream,
+    kept: Kept,
     topic: &str,
-    payloads: impl Iterator<Item = String>,
+    payloads: impl Iterator<Item = impl AsRef<[u8]>>,
 ) -> std::io::Result<u64> {
     let mut answers = BufReader::new(stream.try_clone()?);
     let mut requests = BufWriter::new(stream);
@@ -25,14 +33,19 @@ pub(crate) fn publish_all(
     answers.read_exact(&mut connack)?;
     assert_eq!(connack, [0x20, 2, 0, 0], "the broker accepts the connection");
 
+    // PUBLISH (3.3) with QoS 1, and RETAIN in the lowest bit.
+    let kind = match kept {
+        Kept::No => 0x32,
+        Kept::ForLaterSubscribers => 0x33,
+    };
     let (mut sent, mut acknowledged) = (0, 0);
     for payload in payloads {
-        // PUBLISH (3.3), QoS 1; identifiers go round from 1 to 65,535.
+        // Identifiers go round from 1 to 65,535.
         let identifier = u16::try_from(sent % 65_535 + 1).expect("below 65,536");
         let mut publish = text(topic);
         publish.extend(identifier.to_be_bytes());
-        publish.extend(payload.as_bytes());
-        requests.write_all(&packet(0x32, &publish))?;
+        publish.extend(payload.as_ref());
+        requests.write_all(&packet(kind, &publish))?;
         sent += 1;
         if sent - acknowledged >= UNDER_WAY {
             requests.flush()?;

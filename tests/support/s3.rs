@@ -1,81 +1,55 @@
 //! A real server that speaks S3 (moto), with one bucket.
 
-use std::path::Path;
-
-use tempfile::TempDir;
-
-use super::http::{Answer, exchange};
+use super::object_server::{Dialect, ObjectServer};
 use super::place::Place;
-use super::process::Process;
 
-/// It checks no signature, but wants to see that there is one.
-const CREDENTIAL: &str = "AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/s3/aws4_request, \
-                          SignedHeaders=host, Signature=00";
+/// What a server that checks no signature wants to see all the same: that there is one.
+pub(crate) const CREDENTIAL: (&str, &str) = (
+    "authorization",
+    "AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/s3/aws4_request, \
+                          SignedHeaders=host, Signature=00",
+);
 
-/// A running S3 server. Dropped, it ends, and its objects with it.
+/// A running S3 server.
 #[derive(Debug)]
 pub(crate) struct S3 {
-    place: Place,
-    port: u16,
-    process: Process,
-    _folder: TempDir,
+    pub(crate) server: ObjectServer,
 }
 
 impl S3 {
     pub(crate) const BUCKET: &str = "captures";
 
+    /// One that lets everybody in.
     pub(crate) fn start(place: &Place) -> Self {
-        let program =
-            Path::new(env!("CARGO_MANIFEST_DIR")).join("target/tools/moto/bin/moto_server");
-        assert!(program.exists(), "no S3 server yet; run: tests/tools moto");
-        let folder = tempfile::tempdir().expect("the temporary folder can be written");
-        let port = place.free_port();
-        let mut command = place.command(&program.display().to_string());
-        command.args(["-H", "127.0.0.1", "-p", &port.to_string()]);
-        let mut process = Process::start("moto", &mut command, &folder.path().join("moto.log"));
-        place.wait_for_port(&mut process, port);
-        let server = Self { place: place.clone(), port, process, _folder: folder };
-        let made = server.request("PUT", &format!("/{}", Self::BUCKET));
+        Self::start_with(place, &[])
+    }
+
+    /// One that has its bucket, and lets nobody in: it checks signatures, and knows no key.
+    pub(crate) fn start_closed(place: &Place) -> Self {
+        // The one request that it takes without a look at the signature makes the bucket.
+        Self::start_with(place, &[("INITIAL_NO_AUTH_ACTION_COUNT", "1")])
+    }
+
+    fn start_with(place: &Place, environment: &[(&str, &str)]) -> Self {
+        let dialect = Dialect {
+            container: format!("/{}", Self::BUCKET),
+            query: String::new(),
+            headers: &[CREDENTIAL],
+            listing: "list-type=2",
+            name_element: "Key",
+        };
+        let program = "moto/bin/moto_server";
+        let server = ObjectServer::start(place, program, dialect, |command, port, _folder| {
+            command.args(["-H", "127.0.0.1", "-p", &port.to_string()]);
+            command.envs(environment.iter().copied());
+        });
+        let made = server.request("PUT", &format!("/{}", Self::BUCKET), &[CREDENTIAL]);
         assert_eq!(made.status, 200, "making the bucket: {made:?}");
-        server
+        Self { server }
     }
 
     /// `http://127.0.0.1:<port>`, as seen from its place.
     pub(crate) fn endpoint(&self) -> String {
-        format!("http://127.0.0.1:{}", self.port)
-    }
-
-    /// The object's bytes, where there is one of this name.
-    pub(crate) fn object(&self, name: &str) -> Option<Vec<u8>> {
-        let answer = self.request("GET", &format!("/{}/{name}", Self::BUCKET));
-        match answer.status {
-            200 => Some(answer.body),
-            404 => None,
-            _ => panic!("reading {name}: {answer:?}"),
-        }
-    }
-
-    /// Names of all objects, at most the 1,000 that one listing holds.
-    pub(crate) fn objects(&self) -> Vec<String> {
-        let answer = self.request("GET", &format!("/{}?list-type=2", Self::BUCKET));
-        super::azurite::between(&String::from_utf8_lossy(&answer.body), "<Key>", "</Key>")
-    }
-
-    /// Holds the server still, until [`resume`](Self::resume).
-    pub(crate) fn pause(&self) {
-        self.process.pause();
-    }
-
-    pub(crate) fn resume(&self) {
-        self.process.resume();
-    }
-
-    fn request(&self, method: &str, target: &str) -> Answer {
-        let stream = self
-            .place
-            .connect(self.port)
-            .unwrap_or_else(|error| panic!("the S3 server {} is gone: {error}", self.process.id()));
-        exchange(stream, method, target, &[("Authorization", CREDENTIAL)], b"")
-            .unwrap_or_else(|error| panic!("{method} {target}: {error}"))
+        format!("http://127.0.0.1:{}", self.server.port)
     }
 }

@@ -1,8 +1,6 @@
 //! What every storage on the network has to do, whoever made it. `Bench` speaks to the server
 //! beside the code under test, with plain requests.
 
-#![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
-
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::{Command, Stdio};

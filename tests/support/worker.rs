@@ -155,10 +155,6 @@ impl Worker {
         number.expect("proc_pid_status(5) has VmHWM in kB")
     }
 
-    pub(crate) fn log(&self) -> String {
-        fs::read_to_string(self.folder().join("worker.log")).unwrap_or_default()
-    }
-
     fn socket(&self) -> PathBuf {
         self.folder().join("control.sock")
     }
