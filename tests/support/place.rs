@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsRawFd as _;
 use std::process::Command;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -15,6 +16,15 @@ use super::wait;
 
 /// How long a server may take until it listens: Node.js needs seconds on a busy machine.
 const START: Duration = Duration::from_secs(60);
+
+/// Ports of servers; Linux gives clients those from 32768 on (ip(7), `ip_local_port_range`).
+const FIRST_PORT: u16 = 20_000;
+
+/// How many there are.
+const PORTS: u16 = 12_000;
+
+/// Makes the ports of one process differ; the tests of one process run side by side.
+static NEXT_PORT: AtomicU32 = AtomicU32::new(0);
 
 /// A network to run in. Servers listen on its loopback.
 #[derive(Clone, Debug)]
@@ -56,13 +66,20 @@ impl Place {
         })
     }
 
-    /// A loopback port that nobody listens on at the moment.
+    /// A loopback port that nobody listens on, and that is not given to anybody else: each is handed
+    /// out once, and they lie below those that the kernel gives to clients.
     pub(crate) fn free_port(&self) -> u16 {
-        self.within(|| {
-            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
-            let address = listener.and_then(|listener| listener.local_addr());
-            address.expect("loopback is up and has a free port").port()
-        })
+        let first = std::process::id() % u32::from(PORTS);
+        let candidates = std::iter::repeat_with(|| {
+            let number = first + NEXT_PORT.fetch_add(1, Ordering::Relaxed);
+            FIRST_PORT + u16::try_from(number % u32::from(PORTS)).expect("a remainder of a u16")
+        });
+        let is_free = |port: &u16| {
+            let port = *port;
+            self.within(|| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok())
+        };
+        let mut candidates = candidates.take(usize::from(PORTS));
+        candidates.find(is_free).expect("loopback is up and has a free port")
     }
 
     pub(crate) fn connect(&self, port: u16) -> std::io::Result<TcpStream> {
