@@ -20,7 +20,7 @@ impl Machine {
         now: Now,
         effects: &mut Effects,
     ) {
-        self.gate.restore(groups, began);
+        self.gate.restore(groups, began, now);
         for capture in captures {
             self.take_up(capture, now, effects);
         }
