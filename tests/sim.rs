@@ -467,3 +467,58 @@ fn a_storm_in_one_group_makes_one_capture_and_counts_every_event() {
     world.drain();
     world.check();
 }
+
+/// A world in which one capture has ended and its two notices are on their way.
+fn with_notices_under_way() -> World {
+    let mut world = World::new(3, None, false);
+    let event = world.event(1);
+    world.turn(vec![event]);
+    while world.machine.notices_waiting() == 0 {
+        assert!(world.step(), "the capture reaches its end");
+    }
+    world
+}
+
+/// Every notice that is under way fails, as a receiver that is away for a moment makes it.
+fn fail_every_notice(world: &mut World) -> usize {
+    let sends = |task: &mut Task| matches!(task, Task::Send(_));
+    let failed: Vec<_> = world.tasks.extract_if(.., sends).collect();
+    let count = failed.len();
+    for task in failed {
+        let Task::Send(notice) = task else { continue };
+        let away = Failure { transient: true, message: "away".to_owned() };
+        world.turn(vec![Input::Notified { notice: notice.id, result: Err(away) }]);
+    }
+    count
+}
+
+#[test]
+fn a_clock_that_is_put_right_by_years_kills_no_notice() {
+    let years = Duration::from_secs(50 * 365 * 86_400);
+    for restarts in [false, true] {
+        let mut world = with_notices_under_way();
+        world.now.wall = world.now.wall + years;
+        if restarts {
+            world.crash();
+            world.turn(Vec::new());
+        }
+        assert_eq!(fail_every_notice(&mut world), 2);
+        assert_eq!(world.machine.notices_waiting(), 2, "restarts: {restarts}");
+        world.drain();
+        world.check();
+    }
+}
+
+#[test]
+fn a_notice_that_nobody_takes_for_a_day_is_dead_also_when_the_clock_goes_back() {
+    let mut world = with_notices_under_way();
+    world.now.wall = world.now.wall - Duration::from_secs(50 * 365 * 86_400);
+    let minutes = (0..2 * 24 * 60).take_while(|_| {
+        fail_every_notice(&mut world);
+        world.wait(Duration::from_secs(60));
+        world.turn(Vec::new());
+        world.machine.notices_waiting() > 0
+    });
+    assert_eq!(minutes.count(), 24 * 60);
+    assert!(world.disk.notices.values().all(|notice| notice.delivery == Delivery::Dead));
+}

@@ -26,15 +26,23 @@ const NOTICES_AT_ONCE: usize = 4;
 /// Removals of local copies at one time.
 const REMOVALS_AT_ONCE: usize = 4;
 
-/// After so many refusals in a row that are not transient, work is given up: about five minutes,
-/// long enough for somebody to repair a credential.
+/// Work is given up after so many failures in a row at the earliest: about five minutes, long enough
+/// for somebody to repair a credential.
 const REFUSALS_UNTIL_GIVEN_UP: u32 = 12;
 
-/// A notice that could not be delivered for so long is dead.
+/// A notice that could not be delivered for so long, and that often in this run, is dead.
 const NOTICE_BUDGET: Duration = Duration::from_secs(24 * 3600);
 
 /// One segment: its capture and its index.
 pub(super) type SegmentKey = (CaptureId, u32);
+
+/// A notice on its way.
+#[derive(Debug)]
+pub(super) struct Outgoing {
+    pub(super) notice: Notice,
+    /// By the clock that nobody sets: one that is put right must not end what has just begun.
+    give_up_at: BootTime,
+}
 
 /// All state of the worker. See the module's page for how it is driven.
 #[derive(Debug)]
@@ -47,8 +55,8 @@ pub struct Machine {
     dirty: BTreeSet<CaptureId>,
     pub(super) uploads: Attempts<SegmentKey>,
     pub(super) removals: Attempts<SegmentKey>,
-    pub(super) notices: BTreeMap<NoticeId, Notice>,
-    pub(super) sends: Attempts<NoticeId>,
+    notices: BTreeMap<NoticeId, Outgoing>,
+    sends: Attempts<NoticeId>,
     storages: Board,
     notifiers: Board,
     random: Sequence,
@@ -335,7 +343,7 @@ impl Machine {
         now: Now,
         effects: &mut Effects,
     ) {
-        let Some(notice) = self.notices.get_mut(id) else {
+        let Some(Outgoing { notice, give_up_at }) = self.notices.get_mut(id) else {
             self.sends.finish(id);
             return;
         };
@@ -345,8 +353,8 @@ impl Machine {
             Err(failure) => {
                 let random = self.random.next();
                 let failures = self.sends.retry(id, Backoff::REMOTE, now.boot, random);
-                let refused = !failure.transient && failures >= REFUSALS_UNTIL_GIVEN_UP;
-                if !refused && now.wall.since(notice.created_at) < NOTICE_BUDGET {
+                let is_hopeless = !failure.transient || now.boot >= *give_up_at;
+                if failures < REFUSALS_UNTIL_GIVEN_UP || !is_hopeless {
                     return;
                 }
                 Delivery::Dead
@@ -360,6 +368,7 @@ impl Machine {
 
     /// Captures whose last piece of work is done get their end, and their notices with it.
     fn reach_ends(&mut self, now: Now, effects: &mut Effects) {
+        let mut outgoing = Vec::new();
         for id in self.dirty.clone() {
             let Some(capture) = self.captures.get_mut(&id) else { continue };
             if capture.state.is_end() {
@@ -379,10 +388,18 @@ impl Machine {
                     body: body.clone(),
                 };
                 effects.changes.push(Change::Notice(Box::new(notice.clone())));
-                self.sends.add(notice.id.clone(), now.boot);
-                self.notices.insert(notice.id.clone(), notice);
+                outgoing.push(notice);
             }
         }
+        outgoing.into_iter().for_each(|notice| self.send(notice, now));
+    }
+
+    /// Puts a notice into the outbox.
+    pub(super) fn send(&mut self, notice: Notice, now: Now) {
+        let left = NOTICE_BUDGET.saturating_sub(now.wall.since(notice.created_at));
+        let id = notice.id.clone();
+        self.sends.add(id.clone(), now.boot);
+        self.notices.insert(id, Outgoing { notice, give_up_at: now.boot + left });
     }
 
     fn start_uploads(&mut self, now: Now, effects: &mut Effects) {
@@ -413,8 +430,8 @@ impl Machine {
 
     fn start_sends(&mut self, now: Now, effects: &mut Effects) {
         for id in self.sends.take_due(now.boot) {
-            if let Some(notice) = self.notices.get(&id) {
-                effects.actions.push(Action::Send(Box::new(notice.clone())));
+            if let Some(outgoing) = self.notices.get(&id) {
+                effects.actions.push(Action::Send(Box::new(outgoing.notice.clone())));
             }
         }
     }

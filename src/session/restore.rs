@@ -25,8 +25,7 @@ impl Machine {
             self.take_up(capture, now, effects);
         }
         for notice in notices {
-            self.sends.add(notice.id.clone(), now.boot);
-            self.notices.insert(notice.id.clone(), notice);
+            self.send(notice, now);
         }
     }
 
