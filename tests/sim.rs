@@ -522,3 +522,13 @@ fn a_notice_that_nobody_takes_for_a_day_is_dead_also_when_the_clock_goes_back() 
     assert_eq!(minutes.count(), 24 * 60);
     assert!(world.disk.notices.values().all(|notice| notice.delivery == Delivery::Dead));
 }
+
+#[test]
+fn once_it_is_stopping_the_machine_asks_for_no_more_time() {
+    let mut world = World::new(3, None, false);
+    let event = world.event(1);
+    world.turn(vec![event, Input::Shutdown]);
+    while world.step() {}
+    assert_eq!(world.machine.segments_waiting(), 1, "it waits for the next start");
+    assert_eq!(world.machine.next_deadline(), None, "the loop would spin");
+}

@@ -125,6 +125,10 @@ impl Machine {
 
     /// When [`settle`](Self::settle) has something to do without any input.
     pub fn next_deadline(&self) -> Option<BootTime> {
+        if self.stopping {
+            // What is due stays due, and waking up for it would be all that happened.
+            return None;
+        }
         let work = [self.uploads.next_due(), self.removals.next_due(), self.sends.next_due()];
         work.into_iter().flatten().chain(self.gate.next_sweep()).min()
     }
