@@ -19,8 +19,8 @@ use hindsight::clock::{BootTime, Now, WallTime};
 use hindsight::filter::Filter;
 use hindsight::model::{
     Capture, CaptureId, CapturePlan, Change, Delivery, Event, EventId, Group, GroupKey, IncidentId,
-    Limits, Notice, NoticeId, Outcome, Proposal, Receipt, Report, SealedFile, SegmentState, Status,
-    StopReason, Totals, Verdict,
+    Limits, Notice, NoticeId, Outcome, Proposal, Receipt, Report, SealedFile, SegmentState, State,
+    Status, StopReason, Totals, Verdict,
 };
 use hindsight::random::Sequence;
 use hindsight::session::{Action, Ceilings, Effects, Failure, Input, Machine};
@@ -180,9 +180,8 @@ impl World {
         let notices = self.disk.notices.values().filter(waiting).cloned().collect();
         let groups = self.disk.groups.values().cloned().collect();
         let began = self.disk.captures.values().map(|capture| capture.created_at).collect();
-        let mut effects = Effects::default();
-        self.machine.restore(captures, notices, groups, began, self.now, &mut effects);
-        self.finish(effects, Vec::new());
+        self.machine.restore(captures, notices, groups, began, self.now);
+        self.turn(Vec::new());
     }
 
     fn act(&mut self, action: Action) {
@@ -247,8 +246,13 @@ impl World {
                 self.turn(vec![Input::Engine(report)])
             }
             Task::Leftovers { capture, recorded } => {
-                let files = self.seal_leftovers(&capture, &recorded);
-                self.turn(vec![Input::Leftovers { capture, files }])
+                // A failed attempt may have sealed them: what is found is reported by the next one.
+                let is_sealed = !fails || self.below(2) == 0;
+                let files =
+                    if is_sealed { self.seal_leftovers(&capture, &recorded) } else { Vec::new() };
+                let (files, error) =
+                    if fails { (Vec::new(), Some("away".to_owned())) } else { (files, None) };
+                self.turn(vec![Input::Leftovers { capture, files, error }])
             }
             Task::Upload { storage, key, object } => {
                 let file = self.disk.sealed.get(&key).expect("an upload finds its file").clone();
@@ -500,7 +504,6 @@ fn a_clock_that_is_put_right_by_years_kills_no_notice() {
         world.now.wall = world.now.wall + years;
         if restarts {
             world.crash();
-            world.turn(Vec::new());
         }
         assert_eq!(fail_every_notice(&mut world), 2);
         assert_eq!(world.machine.notices_waiting(), 2, "restarts: {restarts}");
@@ -531,4 +534,34 @@ fn once_it_is_stopping_the_machine_asks_for_no_more_time() {
     while world.step() {}
     assert_eq!(world.machine.segments_waiting(), 1, "it waits for the next start");
     assert_eq!(world.machine.next_deadline(), None, "the loop would spin");
+}
+
+#[test]
+fn leftovers_that_cannot_be_sealed_end_their_capture_with_the_reason_and_hold_up_nobody() {
+    let mut world = World::new(3, None, false);
+    let event = world.event(1);
+    world.turn(vec![event]);
+    world.crash();
+    let mut attempts = 0;
+    while let Some(Task::Leftovers { capture, .. }) = world.tasks.pop() {
+        attempts += 1;
+        let error = Some("reading /spool/x.part: Input/output error".to_owned());
+        world.turn(vec![Input::Leftovers { capture, files: Vec::new(), error }]);
+        if attempts == 1 {
+            // The old capture takes no packets: what comes after its cooldown gets a new one.
+            world.wait(Duration::from_secs(31));
+            let event = world.event(1);
+            world.turn(vec![event]);
+            world.tasks.retain(|task| !matches!(task, Task::Engine(_)));
+        } else {
+            world.wait(Duration::from_secs(60));
+            world.turn(Vec::new());
+        }
+    }
+    assert_eq!(attempts, 12);
+    let captures: Vec<_> = world.disk.captures.values().collect();
+    assert_eq!(captures.len(), 2, "the event did not belong to what a crash had cut");
+    assert_eq!(captures[0].state, State::Failed);
+    let error = captures[0].error.as_deref().unwrap();
+    assert!(error.contains("Input/output error; that stays in the spool"), "{error}");
 }

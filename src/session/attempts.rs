@@ -81,6 +81,10 @@ impl<K: Ord + Clone> Attempts<K> {
         self.entries.values().filter(|attempt| !attempt.under_way).map(|attempt| attempt.due).min()
     }
 
+    pub(super) fn contains(&self, key: &K) -> bool {
+        self.entries.contains_key(key)
+    }
+
     pub(super) fn len(&self) -> usize {
         self.entries.len()
     }

@@ -26,6 +26,9 @@ const NOTICES_AT_ONCE: usize = 4;
 /// Removals of local copies at one time.
 const REMOVALS_AT_ONCE: usize = 4;
 
+/// Captures whose leftovers are sealed at one time: each reads its files once.
+const RECOVERIES_AT_ONCE: usize = 2;
+
 /// Work is given up after so many failures in a row at the earliest: about five minutes, long enough
 /// for somebody to repair a credential.
 const REFUSALS_UNTIL_GIVEN_UP: u32 = 12;
@@ -53,6 +56,8 @@ pub struct Machine {
     pub(super) captures: BTreeMap<CaptureId, Capture>,
     /// Captures that differ from what the journal has; written at the next [`settle`](Self::settle).
     dirty: BTreeSet<CaptureId>,
+    /// Captures of an earlier run that were taking packets when it died.
+    pub(super) leftovers: Attempts<CaptureId>,
     pub(super) uploads: Attempts<SegmentKey>,
     pub(super) removals: Attempts<SegmentKey>,
     notices: BTreeMap<NoticeId, Outgoing>,
@@ -70,6 +75,7 @@ impl Machine {
             gate: Gate::new(ceilings),
             captures: BTreeMap::new(),
             dirty: BTreeSet::new(),
+            leftovers: Attempts::new(RECOVERIES_AT_ONCE),
             uploads: Attempts::new(UPLOADS_AT_ONCE),
             removals: Attempts::new(REMOVALS_AT_ONCE),
             notices: BTreeMap::new(),
@@ -87,7 +93,9 @@ impl Machine {
             Input::Event { event, verdicts } => self.event(&event, verdicts, now, effects),
             Input::Rejected(rejected) => reject(rejected, effects),
             Input::Engine(report) => self.engine(report, now),
-            Input::Leftovers { capture, files } => self.leftovers(&capture, files, now),
+            Input::Leftovers { capture, files, error } => {
+                self.recovered(&capture, files, error, now);
+            }
             Input::Uploaded { capture, index, result } => {
                 self.uploaded((capture, index), result, now);
             }
@@ -108,8 +116,8 @@ impl Machine {
     /// starts what is due.
     pub fn settle(&mut self, now: Now, effects: &mut Effects) {
         self.reach_ends(now, effects);
-        let captures = &self.captures;
-        for key in self.gate.sweep(|id| is_running(captures, id), now) {
+        let (captures, leftovers) = (&self.captures, &self.leftovers);
+        for key in self.gate.sweep(|id| is_running(captures, leftovers, id), now) {
             effects.changes.push(Change::GroupClosed(key));
         }
         // Nothing leaves the machine any more once it is stopping: a restart goes on with it.
@@ -118,6 +126,7 @@ impl Machine {
         }
         self.persist_dirty(effects);
         if !self.stopping {
+            self.start_recoveries(now, effects);
             self.start_removals(now, effects);
             self.start_sends(now, effects);
         }
@@ -129,7 +138,12 @@ impl Machine {
             // What is due stays due, and waking up for it would be all that happened.
             return None;
         }
-        let work = [self.uploads.next_due(), self.removals.next_due(), self.sends.next_due()];
+        let work = [
+            self.leftovers.next_due(),
+            self.uploads.next_due(),
+            self.removals.next_due(),
+            self.sends.next_due(),
+        ];
         work.into_iter().flatten().chain(self.gate.next_sweep()).min()
     }
 
@@ -174,9 +188,10 @@ impl Machine {
         if self.stopping {
             return Decision::Suppressed(Suppression::Stopping);
         }
-        let running = self.captures.values().filter(|capture| takes_packets(capture)).count();
-        let captures = &self.captures;
-        match self.gate.judge(&proposal, |id| is_running(captures, id), running, now) {
+        let (captures, leftovers) = (&self.captures, &self.leftovers);
+        let is_running = |id: &CaptureId| is_running(captures, leftovers, id);
+        let running = captures.keys().filter(|id| is_running(id)).count();
+        match self.gate.judge(&proposal, is_running, running, now) {
             Admission::Belongs(id) => {
                 self.change(&id, |capture| capture.coalesced += 1);
                 Decision::Coalesced(id)
@@ -274,10 +289,24 @@ impl Machine {
         self.uploads.add((id.clone(), index), now.boot);
     }
 
-    fn leftovers(&mut self, id: &CaptureId, files: Vec<SealedFile>, now: Now) {
+    fn recovered(
+        &mut self,
+        id: &CaptureId,
+        files: Vec<SealedFile>,
+        error: Option<String>,
+        now: Now,
+    ) {
         for file in files {
             self.sealed(id, file, now);
         }
+        if error.is_some() {
+            let random = self.random.next();
+            let failures = self.leftovers.retry(id, Backoff::REMOTE, now.boot, random);
+            if failures < REFUSALS_UNTIL_GIVEN_UP {
+                return;
+            }
+        }
+        self.leftovers.finish(id);
         self.change(id, |capture| {
             let files = || capture.segments.iter().map(|segment| &segment.file);
             let (packets, bytes) = files()
@@ -287,11 +316,17 @@ impl Machine {
             capture.stopped_at = files().filter_map(|file| file.last_packet).max();
             capture.state = State::Sealed;
             capture.stop_reason = Some(StopReason::Interrupted);
-            capture.error = Some(if capture.segments.is_empty() {
-                "the worker died before any packet had reached the disk".to_owned()
-            } else {
-                "the worker died while it was capturing; the file ends where it had been synced"
-                    .to_owned()
+            capture.error = Some(match error {
+                Some(error) => format!(
+                    "the worker died while it was capturing, and not all that it left could be \
+                     sealed: {error}; that stays in the spool"
+                ),
+                None if capture.segments.is_empty() => {
+                    "the worker died before any packet had reached the disk".to_owned()
+                }
+                None => "the worker died while it was capturing; the file ends where it had been \
+                         synced"
+                    .to_owned(),
             });
         });
     }
@@ -422,6 +457,15 @@ impl Machine {
         }
     }
 
+    fn start_recoveries(&mut self, now: Now, effects: &mut Effects) {
+        for id in self.leftovers.take_due(now.boot) {
+            if let Some(capture) = self.captures.get(&id) {
+                let recorded = capture.segments.iter().map(|segment| segment.file.index).collect();
+                effects.actions.push(Action::SealLeftovers { capture: id, recorded });
+            }
+        }
+    }
+
     fn start_removals(&mut self, now: Now, effects: &mut Effects) {
         for key in self.removals.take_due(now.boot) {
             let segments = self.captures.get(&key.0).map(|capture| &capture.segments);
@@ -471,16 +515,20 @@ impl Machine {
     }
 
     fn is_running(&self, id: &CaptureId) -> bool {
-        is_running(&self.captures, id)
+        is_running(&self.captures, &self.leftovers, id)
     }
 }
 
-fn is_running(captures: &BTreeMap<CaptureId, Capture>, id: &CaptureId) -> bool {
-    captures.get(id).is_some_and(takes_packets)
-}
-
-fn takes_packets(capture: &Capture) -> bool {
-    matches!(capture.state, State::Pending | State::Capturing)
+/// Whether a capture takes packets. One of an earlier run does not, whatever its state still says:
+/// no later event may be counted as belonging to it.
+fn is_running(
+    captures: &BTreeMap<CaptureId, Capture>,
+    leftovers: &Attempts<CaptureId>,
+    id: &CaptureId,
+) -> bool {
+    let takes_packets =
+        |capture: &Capture| matches!(capture.state, State::Pending | State::Capturing);
+    captures.get(id).is_some_and(takes_packets) && !leftovers.contains(id)
 }
 
 fn reject(rejected: Rejected, effects: &mut Effects) {

@@ -3,14 +3,14 @@
 use crate::clock::{Now, WallTime};
 use crate::model::{Capture, Group, Notice, SegmentState, State};
 
-use super::{Action, Effects, Machine};
+use super::Machine;
 
 impl Machine {
     /// Takes up the work that an earlier worker left, however it ended.
     ///
     /// `captures` are those on which work is left, `notices` those that wait, `began` when the
-    /// captures of the last hour began. Captures that were taking packets are asked for what is
-    /// left of them; uploads, removals and notices go on.
+    /// captures of the last hour began. What is left of captures that were taking packets is sealed;
+    /// uploads, removals and notices go on. All of it starts at the next [`settle`](Self::settle).
     pub fn restore(
         &mut self,
         captures: Vec<Capture>,
@@ -18,18 +18,17 @@ impl Machine {
         groups: Vec<Group>,
         began: Vec<WallTime>,
         now: Now,
-        effects: &mut Effects,
     ) {
         self.gate.restore(groups, began, now);
         for capture in captures {
-            self.take_up(capture, now, effects);
+            self.take_up(capture, now);
         }
         for notice in notices {
             self.send(notice, now);
         }
     }
 
-    fn take_up(&mut self, capture: Capture, now: Now, effects: &mut Effects) {
+    fn take_up(&mut self, capture: Capture, now: Now) {
         let id = capture.id.clone();
         for segment in &capture.segments {
             let key = (id.clone(), segment.file.index);
@@ -39,11 +38,10 @@ impl Machine {
                 SegmentState::Retired | SegmentState::Stranded => {}
             }
         }
-        let recorded = capture.segments.iter().map(|segment| segment.file.index).collect();
         let was_running = matches!(capture.state, State::Pending | State::Capturing);
         self.captures.insert(id.clone(), capture);
         if was_running {
-            effects.actions.push(Action::SealLeftovers { capture: id, recorded });
+            self.leftovers.add(id, now.boot);
         } else {
             // Marks it for a look at the next settle: its end may be all that is missing.
             self.change(&id, |_| {});

@@ -21,7 +21,7 @@ use crate::config::Config;
 use crate::journal::{self, Journal};
 use crate::model::Health;
 use crate::notify::{self, Notifiers};
-use crate::session::{Effects, Machine};
+use crate::session::Machine;
 use crate::source::{self, Delivery, mqtt, webhook};
 use crate::upload::{self, Storages};
 use crate::{random, spawn};
@@ -87,7 +87,6 @@ pub struct Started {
 pub struct Worker {
     run_loop: Loop,
     inbox: Inbox,
-    restored: Effects,
     mqtt: Vec<MqttSource>,
     deliveries: mpsc::Sender<Delivery>,
     drained: oneshot::Sender<()>,
@@ -104,10 +103,9 @@ pub fn start(config: Config) -> Result<Started, Error> {
     let (journal, saved) = Journal::open(&config.state_directory)?;
 
     let mut machine = Machine::new(config.ceilings, random::seed());
-    let mut restored = Effects::default();
     let now = clock::now();
     let journal::Saved { captures, notices, groups, began } = saved;
-    machine.restore(captures, notices, groups, began, now, &mut restored);
+    machine.restore(captures, notices, groups, began, now);
 
     let storages = Arc::new(Storages::build(&config.storages)?);
     let notifiers = Arc::new(Notifiers::build(&config.notifiers)?);
@@ -139,7 +137,7 @@ pub fn start(config: Config) -> Result<Started, Error> {
         deliveries: deliveries_in,
         drained: drained_in,
     };
-    let worker = Worker { run_loop, inbox, restored, mqtt: sources.mqtt, deliveries, drained };
+    let worker = Worker { run_loop, inbox, mqtt: sources.mqtt, deliveries, drained };
     Ok(Started { worker, handle: Handle::new(requests), webhooks: sources.webhooks })
 }
 
@@ -149,7 +147,7 @@ impl Worker {
     /// # Errors
     /// The journal failed.
     pub async fn run(self, stop: CancellationToken) -> Result<(), Error> {
-        let Self { run_loop, inbox, restored, mqtt, deliveries, drained } = self;
+        let Self { run_loop, inbox, mqtt, deliveries, drained } = self;
         let sources_stop = CancellationToken::new();
         let running = start_mqtt(mqtt, &deliveries, &sources_stop);
         drop(deliveries);
@@ -169,7 +167,7 @@ impl Worker {
         });
 
         let notifiers = Arc::clone(&run_loop.notifiers);
-        let journal = run_loop.run(inbox, restored).await?;
+        let journal = run_loop.run(inbox).await?;
         // One that is still sending is cut off; its notice waits in the journal.
         if let Some(notifiers) = Arc::into_inner(notifiers) {
             settle("notifiers", notifiers.shutdown()).await;

@@ -71,13 +71,10 @@ impl Loop {
     ///
     /// # Errors
     /// The journal failed: nothing that was not acknowledged can be relied on.
-    pub(super) async fn run(
-        mut self,
-        mut inbox: Inbox,
-        restored: Effects,
-    ) -> Result<Journal, journal::Error> {
-        self.finish(restored, Vec::new()).await?;
+    pub(super) async fn run(mut self, mut inbox: Inbox) -> Result<Journal, journal::Error> {
         let mut batch = Vec::with_capacity(BATCH);
+        // What an earlier run left is taken up before any news.
+        self.turn(&mut batch).await?;
         loop {
             let first = select(&mut inbox, self.machine.next_deadline()).await;
             let drained = matches!(first, News::Drained);
