@@ -154,16 +154,17 @@ impl Loop {
 }
 
 /// Waits for the next piece of news. The worker's own work comes before people's requests, and
-/// these before new events, so that a storm of events delays no capture that runs.
+/// these before new events, so that a storm of events delays no capture that runs. Before all comes
+/// the end: whoever goes on asking or posting must not put it off. The last turn takes what waits.
 async fn select(inbox: &mut Inbox, deadline: Option<BootTime>) -> News {
     tokio::select! {
         biased;
+        _ = &mut inbox.drained => News::Drained,
         Some(result) = inbox.results.recv() => News::Input(result),
         Some(report) = inbox.reports.recv() => News::Input(Input::Engine(report)),
         Some(request) = inbox.requests.recv() => News::Request(request),
         Some(delivery) = inbox.deliveries.recv() => News::Delivery(delivery),
         () = until(deadline) => News::Deadline,
-        _ = &mut inbox.drained => News::Drained,
     }
 }
 
@@ -192,5 +193,36 @@ async fn until(deadline: Option<BootTime>) {
     match deadline {
         Some(deadline) => tokio::time::sleep(deadline.since(clock::boot_time())).await,
         None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::CaptureId;
+
+    #[tokio::test]
+    async fn a_storm_does_not_put_off_the_end_and_the_last_turn_takes_what_waits() {
+        let (results, results_in) = mpsc::channel(1);
+        let (_reports, reports_in) = mpsc::channel(1);
+        let (_requests, requests_in) = mpsc::channel(1);
+        let (deliveries, deliveries_in) = mpsc::channel(1);
+        let (drained, drained_in) = oneshot::channel();
+        let mut inbox = Inbox {
+            results: results_in,
+            reports: reports_in,
+            requests: requests_in,
+            deliveries: deliveries_in,
+            drained: drained_in,
+        };
+        let capture = CaptureId::from_text("c1");
+        results.try_send(Input::Removed { capture, index: 0, result: Ok(()) }).unwrap();
+        let (done, _answer) = oneshot::channel();
+        deliveries.try_send(Delivery { content: Content::Events(Vec::new()), done }).unwrap();
+        drained.send(()).unwrap();
+        assert!(matches!(select(&mut inbox, None).await, News::Drained));
+        let mut batch = Vec::new();
+        gather(&mut inbox, &mut batch, true);
+        assert!(matches!(batch[..], [News::Input(_), News::Delivery(_)]), "{batch:?}");
     }
 }
