@@ -28,6 +28,7 @@ use crate::{random, spawn};
 
 use super::handle::Handle;
 use super::run_loop::{Inbox, Loop};
+use super::spool;
 
 /// Deliveries between the sources and the loop: a few batches, so that neither waits for the other.
 const DELIVERIES: usize = 1024;
@@ -97,10 +98,10 @@ pub struct Worker {
 /// # Errors
 /// A part could not start; the message says which and what to do.
 pub fn start(config: Config) -> Result<Started, Error> {
-    let spool = config.capture.spool.clone();
-    std::fs::create_dir_all(&spool)
-        .map_err(|source| Error::Spool { path: spool.clone(), source })?;
+    // The journal first: it makes the state directory, in which the spool is, for its owner alone.
     let (journal, saved) = Journal::open(&config.state_directory)?;
+    let spool = config.capture.spool.clone();
+    spool::make(&spool).map_err(|source| Error::Spool { path: spool.clone(), source })?;
 
     let mut machine = Machine::new(config.ceilings, random::seed());
     let now = clock::now();
@@ -241,5 +242,27 @@ fn start_mqtt(
 async fn settle(part: &'static str, stopped: impl Future) {
     if tokio::time::timeout(GRACE, stopped).await.is_err() {
         tracing::warn!(part, "did not stop in {} s; leaving it behind", GRACE.as_secs());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_a_first_start_makes_is_not_for_everybody() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("config.yaml");
+        let text = "version: 1\nstate: state\nrecorder: { interfaces: [] }\nrules: []\n";
+        std::fs::write(&file, text).unwrap();
+        let started = start(Config::load(Some(&file)).unwrap()).unwrap();
+        let mode = |path: &str| {
+            std::fs::metadata(folder.path().join(path)).unwrap().permissions().mode() & 0o777
+        };
+        assert_eq!(mode("state"), 0o700);
+        assert_eq!(mode("state/spool"), 0o750);
+        drop(started);
     }
 }

@@ -1,10 +1,15 @@
 //! What stands in the spool, by the names of its files.
 
-use std::fs;
+use std::fs::{self, DirBuilder};
 use std::io;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
+use crate::durable;
 use crate::model::{CaptureId, SealedFile};
+
+/// For the service and its group, like the files in it.
+const MODE: u32 = 0o750;
 
 /// A file of the spool.
 #[derive(Debug)]
@@ -12,6 +17,13 @@ struct Found {
     path: PathBuf,
     /// The capture and the index that its name tells; none for a file that is not ours.
     segment: Option<(CaptureId, u32)>,
+}
+
+/// Makes the spool where it is not there yet, so that it survives a power cut together with the
+/// first file in it.
+pub(super) fn make(spool: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(MODE).create(spool)?;
+    durable::sync_directory_of(spool)
 }
 
 /// Why something that a capture left is neither `recorded` nor among the `sealed`; nothing where all
