@@ -111,6 +111,7 @@ impl Loop {
             captures_open: open.into_values().collect(),
             segments_waiting: self.machine.segments_waiting(),
             notices_waiting: self.machine.notices_waiting(),
+            unexplained_files: self.unexplained_files,
         }
     }
 }

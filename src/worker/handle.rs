@@ -75,6 +75,8 @@ pub struct Status {
     /// Segments that are sealed and not yet verified in their storage.
     pub segments_waiting: usize,
     pub notices_waiting: usize,
+    /// Files that stood in the spool at the start and that no capture names; the log names them.
+    pub unexplained_files: usize,
 }
 
 /// The run loop did not answer: it is stopping, or it hangs.

@@ -128,6 +128,7 @@ pub fn start(config: Config) -> Result<Started, Error> {
         results,
         sources: sources.health,
         spool,
+        unexplained_files: 0,
         host: config.host,
         started_at: now.wall,
     };

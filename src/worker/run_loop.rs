@@ -16,6 +16,7 @@ use crate::source::{Content, Delivery};
 use crate::upload::Storages;
 
 use super::handle::Request;
+use super::spool;
 
 /// The most news in one batch, and so in one transaction: bounds its memory and its latency.
 const BATCH: usize = 512;
@@ -59,6 +60,8 @@ pub(super) struct Loop {
     /// The sources' own word on how they are.
     pub(super) sources: Vec<watch::Receiver<Health>>,
     pub(super) spool: PathBuf,
+    /// Files that stood in the spool at the start and that no capture names.
+    pub(super) unexplained_files: usize,
     pub(super) host: String,
     pub(super) started_at: WallTime,
 }
@@ -73,6 +76,7 @@ impl Loop {
     /// The journal failed: nothing that was not acknowledged can be relied on.
     pub(super) async fn run(mut self, mut inbox: Inbox) -> Result<Journal, journal::Error> {
         let mut batch = Vec::with_capacity(BATCH);
+        self.unexplained_files = spool::unexplained(&self.spool, &self.journal).await;
         // What an earlier run left is taken up before any news.
         self.turn(&mut batch).await?;
         loop {

@@ -5,11 +5,15 @@ use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
-use crate::durable;
-use crate::model::{CaptureId, SealedFile};
+use crate::journal::{self, Journal};
+use crate::model::{Capture, CaptureId, SealedFile};
+use crate::{durable, spawn};
 
 /// For the service and its group, like the files in it.
 const MODE: u32 = 0o750;
+
+/// So many files that nothing explains are named one by one.
+const MAX_SHOWN: usize = 20;
 
 /// A file of the spool.
 #[derive(Debug)]
@@ -49,14 +53,65 @@ pub(super) fn left_of(
     Some(format!("{} could not be sealed; the log says why", left.path.display()))
 }
 
-/// Every file, in no order.
-fn list(spool: &Path) -> io::Result<Vec<Found>> {
-    let found = |entry: io::Result<fs::DirEntry>| {
-        let path = entry?.path();
-        let segment = path.file_name().and_then(|name| segment_of(name.to_str()?));
-        Ok(Found { path, segment })
+/// Counts the files that no capture of the journal names, and says which they are. They are left
+/// alone: whoever put them there, or lost their row, knows what they are worth.
+pub(super) async fn unexplained(spool: &Path, journal: &Journal) -> usize {
+    let folder = spool.to_owned();
+    let found = match spawn::blocking(move || list(&folder)).await {
+        Ok(Ok(found)) => found,
+        Ok(Err(error)) => {
+            tracing::warn!(spool = %spool.display(), %error, "the spool cannot be listed");
+            return 0;
+        }
+        Err(ended) => {
+            tracing::error!(%ended, "listing the spool failed inside");
+            return 0;
+        }
     };
-    fs::read_dir(spool)?.map(found).collect()
+    let mut unexplained = 0;
+    for file in found {
+        match is_named(&file, journal).await {
+            Ok(true) => {}
+            Ok(false) => {
+                unexplained += 1;
+                if unexplained <= MAX_SHOWN {
+                    let file = file.path.display();
+                    tracing::warn!(%file, "no capture names this file of the spool; it is kept");
+                }
+            }
+            Err(error) => tracing::error!(%error, "a file of the spool cannot be looked up"),
+        }
+    }
+    if unexplained > MAX_SHOWN {
+        tracing::warn!("{} more such files are in the spool", unexplained - MAX_SHOWN);
+    }
+    unexplained
+}
+
+/// Whether the row of a capture explains the file: as one of its segments, or because what it left
+/// is still to be sealed.
+async fn is_named(file: &Found, journal: &Journal) -> Result<bool, journal::Error> {
+    let Some((id, index)) = &file.segment else { return Ok(false) };
+    let names = |capture: Capture| {
+        capture.id == *id
+            && (!capture.state.is_end()
+                || capture.segments.iter().any(|segment| segment.file.index == *index))
+    };
+    Ok(journal.capture(id.as_str()).await?.is_some_and(names))
+}
+
+/// Every file, in no order. Folders are none of ours (`lost+found`).
+fn list(spool: &Path) -> io::Result<Vec<Found>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(spool)? {
+        let entry = entry?;
+        if !entry.file_type()?.is_dir() {
+            let path = entry.path();
+            let segment = path.file_name().and_then(|name| segment_of(name.to_str()?));
+            found.push(Found { path, segment });
+        }
+    }
+    Ok(found)
 }
 
 /// Reads `<capture>-<index>.pcapng`, with `.part` behind it while the file is written.
@@ -68,7 +123,14 @@ fn segment_of(name: &str) -> Option<(CaptureId, u32)> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::clock::WallTime;
+    use crate::filter::Filter;
+    use crate::model::{
+        CapturePlan, Change, EventId, IncidentId, Limits, Segment, SegmentState, State, Totals,
+    };
 
     fn spool(names: &[&str]) -> tempfile::TempDir {
         let folder = tempfile::tempdir().unwrap();
@@ -100,6 +162,72 @@ mod tests {
         assert_eq!(left(&[0], &[sealed(1), sealed(2)]), None);
         let error = left(&[0], &[sealed(1)]).unwrap();
         assert!(error.contains("c1-2.pcapng.part could not be sealed"), "{error}");
+    }
+
+    fn capture(id: &str, state: State, segments: &[u32]) -> Change {
+        let plan = CapturePlan {
+            rule: "rule".to_owned(),
+            incident: IncidentId::from_text("0"),
+            event: EventId::from_text("0"),
+            event_name: String::new(),
+            event_json: "{}".to_owned(),
+            host: "host".to_owned(),
+            interfaces: vec!["eth0".to_owned()],
+            trigger_at: WallTime::default(),
+            look_back: Duration::ZERO,
+            filter: Filter::default(),
+            limits: Limits {
+                duration: Duration::from_secs(1),
+                bytes: 1,
+                packets: None,
+                bytes_per_packet: 0,
+            },
+            storage: "local".to_owned(),
+            notify: Vec::new(),
+        };
+        let id = CaptureId::from_text(id);
+        let segment = |index: &u32| Segment {
+            capture: id.clone(),
+            file: sealed(*index),
+            state: SegmentState::Stranded,
+            object: String::new(),
+            receipt: None,
+        };
+        Change::Capture(Box::new(Capture {
+            name: format!("name-{id}"),
+            plan,
+            state,
+            created_at: WallTime::default(),
+            held_from: None,
+            stopped_at: None,
+            stop_reason: None,
+            error: None,
+            totals: Totals::default(),
+            interfaces: Vec::new(),
+            segments: segments.iter().map(segment).collect(),
+            coalesced: 0,
+            id,
+        }))
+    }
+
+    #[tokio::test]
+    async fn files_that_no_capture_names_are_counted_and_kept() {
+        let folder = spool(&[
+            "ended-0.pcapng",      // a stranded segment
+            "ended-1.pcapng.part", // could not be sealed
+            "running-0.pcapng.part",
+            "unknown-0.pcapng",
+            "notes.txt",
+        ]);
+        fs::create_dir(folder.path().join("lost+found")).unwrap();
+        let state = tempfile::tempdir().unwrap();
+        let (journal, _saved) = Journal::open(state.path()).unwrap();
+        let rows =
+            vec![capture("ended", State::Failed, &[0]), capture("running", State::Capturing, &[])];
+        journal.commit(rows).await.unwrap();
+        assert_eq!(unexplained(folder.path(), &journal).await, 3);
+        assert_eq!(list(folder.path()).unwrap().len(), 5);
+        journal.close().await;
     }
 
     #[test]
