@@ -74,6 +74,8 @@ struct World {
     storage: BTreeMap<String, (String, u32)>,
     notified: BTreeMap<NoticeId, u32>,
     acknowledged: BTreeSet<EventId>,
+    /// How often somebody was told of a capture's end, or of a notice of it that was given up.
+    told: BTreeMap<CaptureId, u32>,
     random: Sequence,
     now: Now,
     /// Effects until the next crash; counts down.
@@ -96,6 +98,7 @@ impl World {
             storage: BTreeMap::new(),
             notified: BTreeMap::new(),
             acknowledged: BTreeSet::new(),
+            told: BTreeMap::new(),
             random: Sequence::new(seed),
             now,
             fuse,
@@ -200,6 +203,11 @@ impl World {
                 self.tasks.push(Task::Remove { key: (capture, index) });
             }
             Action::Send(notice) => self.tasks.push(Task::Send(notice)),
+            Action::Ended(capture) => {
+                assert_eq!(self.disk.captures[&capture.id].state, capture.state);
+                *self.told.entry(capture.id).or_default() += 1;
+            }
+            Action::GivenUp(notice) => *self.told.entry(notice.body.capture).or_default() += 1,
         }
     }
 
@@ -470,6 +478,7 @@ fn a_storm_in_one_group_makes_one_capture_and_counts_every_event() {
     assert_eq!(capture.coalesced, 9_999);
     world.drain();
     world.check();
+    assert_eq!(world.told.into_values().collect::<Vec<_>>(), [1], "its end is told once");
 }
 
 /// A world in which one capture has ended and its two notices are on their way.
@@ -524,6 +533,7 @@ fn a_notice_that_nobody_takes_for_a_day_is_dead_also_when_the_clock_goes_back() 
     });
     assert_eq!(minutes.count(), 24 * 60);
     assert!(world.disk.notices.values().all(|notice| notice.delivery == Delivery::Dead));
+    assert_eq!(world.told.into_values().collect::<Vec<_>>(), [3], "its end and two notices");
 }
 
 #[test]

@@ -387,7 +387,7 @@ impl Machine {
             return;
         };
         self.notifiers.note(&notice.notifier, result.as_ref().map(|_| ()), now.wall);
-        let delivery = match result {
+        notice.delivery = match result {
             Ok(()) => Delivery::Delivered,
             Err(failure) => {
                 let random = self.random.next();
@@ -396,10 +396,10 @@ impl Machine {
                 if failures < REFUSALS_UNTIL_GIVEN_UP || !is_hopeless {
                     return;
                 }
+                effects.actions.push(Action::GivenUp(Box::new(notice.clone())));
                 Delivery::Dead
             }
         };
-        notice.delivery = delivery;
         effects.changes.push(Change::Notice(Box::new(notice.clone())));
         self.notices.remove(id);
         self.sends.finish(id);
@@ -415,6 +415,7 @@ impl Machine {
             }
             let Some(end) = closing::end_of(capture) else { continue };
             capture.state = end;
+            effects.actions.push(Action::Ended(Box::new(capture.clone())));
             let body = closing::body_of(capture);
             for notifier in capture.plan.notify.clone() {
                 let random = [self.random.next(), self.random.next()];

@@ -9,7 +9,7 @@ use tokio::task::JoinError;
 
 use crate::capture;
 use crate::durable;
-use crate::model::{CaptureId, Notice, Segment};
+use crate::model::{Capture, CaptureId, Notice, Segment, State, Totals};
 use crate::session::{Action, Failure, Input};
 use crate::spawn;
 
@@ -32,6 +32,13 @@ impl Loop {
             Action::Upload { storage, segment } => self.upload(storage, segment),
             Action::Remove { capture, index, path } => self.remove(capture, index, path),
             Action::Send(notice) => self.send(notice),
+            Action::Ended(capture) => tell_end(&capture),
+            Action::GivenUp(notice) => tracing::error!(
+                notifier = %notice.notifier,
+                notice = %notice.id,
+                capture = %notice.body.name,
+                "a notice is given up; it will not be sent"
+            ),
         }
     }
 
@@ -119,6 +126,29 @@ impl Loop {
 
     fn back(&self, work: impl Future<Output = Input> + Send + 'static, lost: Input) {
         back(self.results.clone(), work, lost);
+    }
+}
+
+/// An error is what somebody has to look at: packets that were wanted are not where they belong.
+fn tell_end(ended: &Capture) {
+    let (capture, rule) = (&ended.name, &ended.plan.rule);
+    let Totals { packets, bytes, .. } = ended.totals;
+    let reason = ended.stop_reason.map(tracing::field::display);
+    let error = ended.error.as_deref();
+    match ended.state {
+        State::Done => tracing::info!(capture, rule, packets, bytes, reason, "capture is stored"),
+        State::Partial => tracing::warn!(
+            capture,
+            rule,
+            packets,
+            bytes,
+            reason,
+            error,
+            "capture is stored, but cut short"
+        ),
+        State::Failed | State::Pending | State::Capturing | State::Sealed | State::Uploading => {
+            tracing::error!(capture, rule, packets, bytes, reason, error, "capture failed");
+        }
     }
 }
 
