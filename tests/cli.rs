@@ -668,6 +668,7 @@ fn status() -> Status {
         }],
         captures_open: vec![(State::Capturing, 1)],
         segments_waiting: 1,
+        removals_waiting: 0,
         notices_waiting: 0,
         unexplained_files: 2,
     }

@@ -575,3 +575,20 @@ fn leftovers_that_cannot_be_sealed_end_their_capture_with_the_reason_and_hold_up
     let error = captures[0].error.as_deref().unwrap();
     assert!(error.contains("Input/output error; that stays in the spool"), "{error}");
 }
+
+#[test]
+fn a_capture_whose_file_is_on_its_way_says_so() {
+    let mut world = World::new(3, None, false);
+    let event = world.event(1);
+    world.turn(vec![event]);
+    while world.machine.segments_waiting() == 0 {
+        assert!(world.step(), "its file is sealed");
+    }
+    // The upload began with the seal; the end of the capture is told after it.
+    let upload = |task: &Task| matches!(task, Task::Upload { .. });
+    let uploads: Vec<_> = world.tasks.extract_if(.., |task| upload(task)).collect();
+    assert_eq!(uploads.len(), 1);
+    while world.step() {}
+    let states: Vec<_> = world.machine.open_captures().map(|capture| capture.state).collect();
+    assert_eq!(states, [State::Uploading]);
+}

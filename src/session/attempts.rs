@@ -85,6 +85,10 @@ impl<K: Ord + Clone> Attempts<K> {
         self.entries.contains_key(key)
     }
 
+    pub(super) fn is_under_way(&self, key: &K) -> bool {
+        self.entries.get(key).is_some_and(|attempt| attempt.under_way)
+    }
+
     pub(super) fn len(&self) -> usize {
         self.entries.len()
     }

@@ -162,6 +162,11 @@ impl Machine {
         self.uploads.len()
     }
 
+    /// Stored segments whose local copy is still to be removed.
+    pub fn removals_waiting(&self) -> usize {
+        self.removals.len()
+    }
+
     /// Notices not yet delivered.
     pub fn notices_waiting(&self) -> usize {
         self.sends.len()
@@ -252,8 +257,16 @@ impl Machine {
             }
             Report::Sealed { capture, file } => self.sealed(&capture, file, now),
             Report::Ended { capture, reason, error, totals, interfaces } => {
+                let uploads = &self.uploads;
+                let is_under_way = |segment: &Segment| {
+                    uploads.is_under_way(&(segment.capture.clone(), segment.file.index))
+                };
+                let known = self.captures.get(&capture);
+                let is_uploading =
+                    known.is_some_and(|known| known.segments.iter().any(is_under_way));
                 self.change(&capture, |capture| {
-                    capture.state = State::Sealed;
+                    // The upload may have begun as soon as the file was sealed.
+                    capture.state = if is_uploading { State::Uploading } else { State::Sealed };
                     capture.stopped_at = Some(now.wall);
                     capture.stop_reason = Some(reason);
                     capture.error = error;
