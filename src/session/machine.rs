@@ -8,7 +8,7 @@ use crate::clock::{BootTime, Now};
 use crate::model::{
     Capture, CaptureId, Change, Decision, Delivery, Event, GroupKey, Health, Notice, NoticeId,
     Outcome, Proposal, Receipt, Rejected, Report, SealedFile, Segment, SegmentState, State,
-    StopReason, Suppression, Totals, Verdict,
+    Suppression, Totals, Verdict,
 };
 use crate::random::Sequence;
 
@@ -31,7 +31,7 @@ const RECOVERIES_AT_ONCE: usize = 2;
 
 /// Work is given up after so many failures in a row at the earliest: about five minutes, long enough
 /// for somebody to repair a credential.
-const REFUSALS_UNTIL_GIVEN_UP: u32 = 12;
+pub(super) const REFUSALS_UNTIL_GIVEN_UP: u32 = 12;
 
 /// A notice that could not be delivered for so long, and that often in this run, is dead.
 const NOTICE_BUDGET: Duration = Duration::from_secs(24 * 3600);
@@ -64,7 +64,7 @@ pub struct Machine {
     sends: Attempts<NoticeId>,
     storages: Board,
     notifiers: Board,
-    random: Sequence,
+    pub(super) random: Sequence,
     stopping: bool,
 }
 
@@ -277,7 +277,7 @@ impl Machine {
         }
     }
 
-    fn sealed(&mut self, id: &CaptureId, file: SealedFile, now: Now) {
+    pub(super) fn sealed(&mut self, id: &CaptureId, file: SealedFile, now: Now) {
         let index = file.index;
         let known = |capture: &Capture| capture.segments.iter().any(|s| s.file.index == index);
         // A capture that failed after its seal is searched for leftovers, and finds it again.
@@ -300,48 +300,6 @@ impl Machine {
             });
         });
         self.uploads.add((id.clone(), index), now.boot);
-    }
-
-    fn recovered(
-        &mut self,
-        id: &CaptureId,
-        files: Vec<SealedFile>,
-        error: Option<String>,
-        now: Now,
-    ) {
-        for file in files {
-            self.sealed(id, file, now);
-        }
-        if error.is_some() {
-            let random = self.random.next();
-            let failures = self.leftovers.retry(id, Backoff::REMOTE, now.boot, random);
-            if failures < REFUSALS_UNTIL_GIVEN_UP {
-                return;
-            }
-        }
-        self.leftovers.finish(id);
-        self.change(id, |capture| {
-            let files = || capture.segments.iter().map(|segment| &segment.file);
-            let (packets, bytes) = files()
-                .fold((0, 0), |(packets, bytes), f| (packets + f.packets, bytes + f.size_bytes));
-            capture.totals.packets = packets;
-            capture.totals.bytes = bytes;
-            capture.stopped_at = files().filter_map(|file| file.last_packet).max();
-            capture.state = State::Sealed;
-            capture.stop_reason = Some(StopReason::Interrupted);
-            capture.error = Some(match error {
-                Some(error) => format!(
-                    "the worker died while it was capturing, and not all that it left could be \
-                     sealed: {error}; that stays in the spool"
-                ),
-                None if capture.segments.is_empty() => {
-                    "the worker died before any packet had reached the disk".to_owned()
-                }
-                None => "the worker died while it was capturing; the file ends where it had been \
-                         synced"
-                    .to_owned(),
-            });
-        });
     }
 
     fn uploaded(&mut self, key: SegmentKey, result: Result<Receipt, Failure>, now: Now) {
@@ -467,15 +425,6 @@ impl Machine {
             });
             if capture.state == State::Sealed {
                 self.change(&key.0, |capture| capture.state = State::Uploading);
-            }
-        }
-    }
-
-    fn start_recoveries(&mut self, now: Now, effects: &mut Effects) {
-        for id in self.leftovers.take_due(now.boot) {
-            if let Some(capture) = self.captures.get(&id) {
-                let recorded = capture.segments.iter().map(|segment| segment.file.index).collect();
-                effects.actions.push(Action::SealLeftovers { capture: id, recorded });
             }
         }
     }

@@ -46,6 +46,10 @@ const REQUESTS: usize = 64;
 /// with a slow disk.
 const GRACE: Duration = Duration::from_secs(25);
 
+/// How long a source that failed inside rests before it begins anew: a message that it fails on comes
+/// again, and must not keep the host busy.
+const REVIVAL: Duration = Duration::from_secs(10);
+
 /// Why the worker could not start, or had to stop.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -233,10 +237,43 @@ fn start_mqtt(
     sources
         .into_iter()
         .map(|(name, settings, health)| {
-            let source = mqtt::run(name, settings, deliveries.clone(), health, stop.clone());
-            spawn::task("mqtt source", source)
+            let (deliveries, stop) = (deliveries.clone(), stop.clone());
+            spawn::task("source", async move {
+                let run = || {
+                    let (settings, deliveries) = (settings.clone(), deliveries.clone());
+                    mqtt::run(name.clone(), settings, deliveries, health.clone(), stop.clone())
+                };
+                keep_alive(&name, run, &health, &stop, REVIVAL).await;
+            })
         })
         .collect()
+}
+
+/// Runs a source until it ends by itself. One that panics begins anew after `pause`: what it had not
+/// acknowledged its broker sends again, and without it no event would come any more.
+async fn keep_alive<F>(
+    name: &str,
+    run: impl Fn() -> F,
+    health: &watch::Sender<Health>,
+    stop: &CancellationToken,
+    pause: Duration,
+) where
+    F: Future<Output = ()> + Send + 'static,
+{
+    while let Err(ended) = spawn::task("mqtt source", run()).await {
+        tracing::error!(source = name, %ended, "the source failed inside; it begins anew");
+        health.send_modify(|health| {
+            health.ok = false;
+            health.state = "failed inside".to_owned();
+            health.since = clock::wall_time();
+            health.error = Some("a bug of the worker; its log says where".to_owned());
+            health.failures = health.failures.saturating_add(1);
+        });
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(pause) => {}
+        }
+    }
 }
 
 /// Waits for a part to stop, but not for ever.
@@ -249,8 +286,30 @@ async fn settle(part: &'static str, stopped: impl Future) {
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt as _;
+    use std::sync::atomic::{AtomicU32, Ordering};
 
     use super::*;
+
+    #[tokio::test]
+    async fn a_source_that_panics_is_reported_and_begins_anew() {
+        let (health, seen) = watch::channel(Health {
+            name: "plant".to_owned(),
+            kind: "mqtt".to_owned(),
+            ok: true,
+            state: "connected".to_owned(),
+            since: clock::wall_time(),
+            error: None,
+            failures: 0,
+        });
+        let runs = Arc::new(AtomicU32::new(0));
+        let run = || {
+            let runs = Arc::clone(&runs);
+            async move { assert!(runs.fetch_add(1, Ordering::Relaxed) > 0, "a bug") }
+        };
+        keep_alive("plant", run, &health, &CancellationToken::new(), Duration::ZERO).await;
+        assert_eq!(runs.load(Ordering::Relaxed), 2);
+        assert!(!seen.borrow().ok && seen.borrow().state == "failed inside");
+    }
 
     #[tokio::test]
     async fn what_a_first_start_makes_is_not_for_everybody() {
