@@ -308,7 +308,9 @@ fn recorders_are_listed_as_a_table_and_as_json() {
 fn status_names_what_is_away_and_why() {
     let worker = Worker::start(Vec::new());
     let table = worker.stdout(&["status"]);
-    for part in ["edge-7", "retrying", "connection refused", "1 capturing", "suppressed"] {
+    for part in
+        ["edge-7", "retrying", "connection refused", "1 capturing", "suppressed", "2 in the spool"]
+    {
         assert!(table.contains(part), "{part} is missing in: {table}");
     }
     let json = worker.stdout(&["status", "--output", "json"]);
@@ -666,6 +668,8 @@ fn status() -> Status {
         }],
         captures_open: vec![(State::Capturing, 1)],
         segments_waiting: 1,
+        removals_waiting: 0,
         notices_waiting: 0,
+        unexplained_files: 2,
     }
 }

@@ -85,6 +85,7 @@ fn changes(random: &mut Sequence) -> (EventId, Vec<Change>) {
         rule: "web".to_owned(),
         incident: IncidentId::from_text("00112233aabbccdd"),
         capture: id.clone(),
+        opened_at: at,
         cooldown_until: at + Duration::from_secs(900),
     };
     let mut changes = vec![

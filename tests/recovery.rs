@@ -126,8 +126,8 @@ fn rest(worker: &Worker) {
     wait::until("all captures to end and all notices to go", PATIENCE, || {
         let status = worker.get("/v1/status");
         let open = status["captures_open"].as_array().unwrap().len();
-        let waiting = [&status["segments_waiting"], &status["notices_waiting"]];
-        (open == 0 && waiting.iter().all(|count| count.as_u64() == Some(0))).then_some(())
+        let waiting = ["segments_waiting", "removals_waiting", "notices_waiting"];
+        (open == 0 && waiting.iter().all(|count| status[count].as_u64() == Some(0))).then_some(())
     });
 }
 

@@ -19,8 +19,8 @@ use hindsight::clock::{BootTime, Now, WallTime};
 use hindsight::filter::Filter;
 use hindsight::model::{
     Capture, CaptureId, CapturePlan, Change, Delivery, Event, EventId, Group, GroupKey, IncidentId,
-    Limits, Notice, NoticeId, Outcome, Proposal, Receipt, Report, SealedFile, SegmentState, Status,
-    StopReason, Totals, Verdict,
+    Limits, Notice, NoticeId, Outcome, Proposal, Receipt, Report, SealedFile, SegmentState, State,
+    Status, StopReason, Totals, Verdict,
 };
 use hindsight::random::Sequence;
 use hindsight::session::{Action, Ceilings, Effects, Failure, Input, Machine};
@@ -74,6 +74,8 @@ struct World {
     storage: BTreeMap<String, (String, u32)>,
     notified: BTreeMap<NoticeId, u32>,
     acknowledged: BTreeSet<EventId>,
+    /// How often somebody was told of a capture's end, or of a notice of it that was given up.
+    told: BTreeMap<CaptureId, u32>,
     random: Sequence,
     now: Now,
     /// Effects until the next crash; counts down.
@@ -96,6 +98,7 @@ impl World {
             storage: BTreeMap::new(),
             notified: BTreeMap::new(),
             acknowledged: BTreeSet::new(),
+            told: BTreeMap::new(),
             random: Sequence::new(seed),
             now,
             fuse,
@@ -180,9 +183,8 @@ impl World {
         let notices = self.disk.notices.values().filter(waiting).cloned().collect();
         let groups = self.disk.groups.values().cloned().collect();
         let began = self.disk.captures.values().map(|capture| capture.created_at).collect();
-        let mut effects = Effects::default();
-        self.machine.restore(captures, notices, groups, began, self.now, &mut effects);
-        self.finish(effects, Vec::new());
+        self.machine.restore(captures, notices, groups, began, self.now);
+        self.turn(Vec::new());
     }
 
     fn act(&mut self, action: Action) {
@@ -201,6 +203,11 @@ impl World {
                 self.tasks.push(Task::Remove { key: (capture, index) });
             }
             Action::Send(notice) => self.tasks.push(Task::Send(notice)),
+            Action::Ended(capture) => {
+                assert_eq!(self.disk.captures[&capture.id].state, capture.state);
+                *self.told.entry(capture.id).or_default() += 1;
+            }
+            Action::GivenUp(notice) => *self.told.entry(notice.body.capture).or_default() += 1,
         }
     }
 
@@ -247,8 +254,13 @@ impl World {
                 self.turn(vec![Input::Engine(report)])
             }
             Task::Leftovers { capture, recorded } => {
-                let files = self.seal_leftovers(&capture, &recorded);
-                self.turn(vec![Input::Leftovers { capture, files }])
+                // A failed attempt may have sealed them: what is found is reported by the next one.
+                let is_sealed = !fails || self.below(2) == 0;
+                let files =
+                    if is_sealed { self.seal_leftovers(&capture, &recorded) } else { Vec::new() };
+                let (files, error) =
+                    if fails { (Vec::new(), Some("away".to_owned())) } else { (files, None) };
+                self.turn(vec![Input::Leftovers { capture, files, error }])
             }
             Task::Upload { storage, key, object } => {
                 let file = self.disk.sealed.get(&key).expect("an upload finds its file").clone();
@@ -466,4 +478,117 @@ fn a_storm_in_one_group_makes_one_capture_and_counts_every_event() {
     assert_eq!(capture.coalesced, 9_999);
     world.drain();
     world.check();
+    assert_eq!(world.told.into_values().collect::<Vec<_>>(), [1], "its end is told once");
+}
+
+/// A world in which one capture has ended and its two notices are on their way.
+fn with_notices_under_way() -> World {
+    let mut world = World::new(3, None, false);
+    let event = world.event(1);
+    world.turn(vec![event]);
+    while world.machine.notices_waiting() == 0 {
+        assert!(world.step(), "the capture reaches its end");
+    }
+    world
+}
+
+/// Every notice that is under way fails, as a receiver that is away for a moment makes it.
+fn fail_every_notice(world: &mut World) -> usize {
+    let sends = |task: &mut Task| matches!(task, Task::Send(_));
+    let failed: Vec<_> = world.tasks.extract_if(.., sends).collect();
+    let count = failed.len();
+    for task in failed {
+        let Task::Send(notice) = task else { continue };
+        let away = Failure { transient: true, message: "away".to_owned() };
+        world.turn(vec![Input::Notified { notice: notice.id, result: Err(away) }]);
+    }
+    count
+}
+
+#[test]
+fn a_clock_that_is_put_right_by_years_kills_no_notice() {
+    let years = Duration::from_secs(50 * 365 * 86_400);
+    for restarts in [false, true] {
+        let mut world = with_notices_under_way();
+        world.now.wall = world.now.wall + years;
+        if restarts {
+            world.crash();
+        }
+        assert_eq!(fail_every_notice(&mut world), 2);
+        assert_eq!(world.machine.notices_waiting(), 2, "restarts: {restarts}");
+        world.drain();
+        world.check();
+    }
+}
+
+#[test]
+fn a_notice_that_nobody_takes_for_a_day_is_dead_also_when_the_clock_goes_back() {
+    let mut world = with_notices_under_way();
+    world.now.wall = world.now.wall - Duration::from_secs(50 * 365 * 86_400);
+    let minutes = (0..2 * 24 * 60).take_while(|_| {
+        fail_every_notice(&mut world);
+        world.wait(Duration::from_secs(60));
+        world.turn(Vec::new());
+        world.machine.notices_waiting() > 0
+    });
+    assert_eq!(minutes.count(), 24 * 60);
+    assert!(world.disk.notices.values().all(|notice| notice.delivery == Delivery::Dead));
+    assert_eq!(world.told.into_values().collect::<Vec<_>>(), [3], "its end and two notices");
+}
+
+#[test]
+fn once_it_is_stopping_the_machine_asks_for_no_more_time() {
+    let mut world = World::new(3, None, false);
+    let event = world.event(1);
+    world.turn(vec![event, Input::Shutdown]);
+    while world.step() {}
+    assert_eq!(world.machine.segments_waiting(), 1, "it waits for the next start");
+    assert_eq!(world.machine.next_deadline(), None, "the loop would spin");
+}
+
+#[test]
+fn leftovers_that_cannot_be_sealed_end_their_capture_with_the_reason_and_hold_up_nobody() {
+    let mut world = World::new(3, None, false);
+    let event = world.event(1);
+    world.turn(vec![event]);
+    world.crash();
+    let mut attempts = 0;
+    while let Some(Task::Leftovers { capture, .. }) = world.tasks.pop() {
+        attempts += 1;
+        let error = Some("reading /spool/x.part: Input/output error".to_owned());
+        world.turn(vec![Input::Leftovers { capture, files: Vec::new(), error }]);
+        if attempts == 1 {
+            // The old capture takes no packets: what comes after its cooldown gets a new one.
+            world.wait(Duration::from_secs(31));
+            let event = world.event(1);
+            world.turn(vec![event]);
+            world.tasks.retain(|task| !matches!(task, Task::Engine(_)));
+        } else {
+            world.wait(Duration::from_secs(60));
+            world.turn(Vec::new());
+        }
+    }
+    assert_eq!(attempts, 12);
+    let captures: Vec<_> = world.disk.captures.values().collect();
+    assert_eq!(captures.len(), 2, "the event did not belong to what a crash had cut");
+    assert_eq!(captures[0].state, State::Failed);
+    let error = captures[0].error.as_deref().unwrap();
+    assert!(error.contains("Input/output error; that stays in the spool"), "{error}");
+}
+
+#[test]
+fn a_capture_whose_file_is_on_its_way_says_so() {
+    let mut world = World::new(3, None, false);
+    let event = world.event(1);
+    world.turn(vec![event]);
+    while world.machine.segments_waiting() == 0 {
+        assert!(world.step(), "its file is sealed");
+    }
+    // The upload began with the seal; the end of the capture is told after it.
+    let upload = |task: &Task| matches!(task, Task::Upload { .. });
+    let uploads: Vec<_> = world.tasks.extract_if(.., |task| upload(task)).collect();
+    assert_eq!(uploads.len(), 1);
+    while world.step() {}
+    let states: Vec<_> = world.machine.open_captures().map(|capture| capture.state).collect();
+    assert_eq!(states, [State::Uploading]);
 }

@@ -37,7 +37,17 @@ fn worker(status: &Status) -> String {
     rows.row(["rules", &status.rules.to_string()]);
     rows.row(["open captures", &open]);
     rows.row(["files to upload", &status.segments_waiting.to_string()]);
+    if status.removals_waiting > 0 {
+        rows.row(["stored, to remove", &status.removals_waiting.to_string()]);
+    }
     rows.row(["notices to send", &status.notices_waiting.to_string()]);
+    if status.unexplained_files > 0 {
+        let count = status.unexplained_files;
+        rows.row([
+            "unknown files",
+            &format!("{count} in the spool; the log of the start names them"),
+        ]);
+    }
     rows.finish()
 }
 

@@ -133,6 +133,7 @@ pub(super) fn group(n: u64) -> Group {
         rule: "web".to_owned(),
         incident: IncidentId::from_text("00112233aabbccdd"),
         capture: capture(n).id,
+        opened_at: at(n),
         cooldown_until: at(n + 900),
     }
 }

@@ -44,6 +44,8 @@ pub struct Group {
     pub incident: IncidentId,
     /// The capture that the group's events belong to.
     pub capture: CaptureId,
+    /// When its capture began.
+    pub opened_at: WallTime,
     /// Until when no other capture is made, in wall time so that it means the same after a restart.
     pub cooldown_until: WallTime,
 }

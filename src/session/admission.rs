@@ -25,15 +25,27 @@ pub(super) enum Admission {
 
 /// Groups with an open incident, and the captures of the last hour.
 ///
+/// All waiting counts by the clock that nobody sets: a wall clock that is put right by hours would
+/// otherwise keep every capture out until it has caught up, or let cooldowns end at once. Wall
+/// time only carries what is left over a restart.
+///
 /// Bounded: a group is here only because a capture began, and no more begin than the hourly
 /// ceiling allows; it goes when its capture has stopped and its cooldown is over.
 #[derive(Debug)]
 pub(super) struct Gate {
     ceilings: Ceilings,
-    groups: BTreeMap<GroupKey, Group>,
-    /// When the captures of the last hour began, oldest first; at most `captures_per_hour`.
-    began: VecDeque<WallTime>,
+    groups: BTreeMap<GroupKey, Open>,
+    /// When each capture of the last hour ceases to count, the next one first; at most
+    /// `captures_per_hour`.
+    counted_until: VecDeque<BootTime>,
     sweep_at: BootTime,
+}
+
+/// A group with an open incident.
+#[derive(Debug)]
+struct Open {
+    capture: CaptureId,
+    cooldown_until: BootTime,
 }
 
 impl Gate {
@@ -41,16 +53,23 @@ impl Gate {
         Self {
             ceilings,
             groups: BTreeMap::new(),
-            began: VecDeque::new(),
+            counted_until: VecDeque::new(),
             sweep_at: BootTime::default(),
         }
     }
 
     /// Takes back what was kept over a restart.
-    pub(super) fn restore(&mut self, groups: Vec<Group>, mut began: Vec<WallTime>) {
-        self.groups = groups.into_iter().map(|group| (group.key.clone(), group)).collect();
+    pub(super) fn restore(&mut self, groups: Vec<Group>, mut began: Vec<WallTime>, now: Now) {
+        let open = |group: Group| {
+            // Where the wall clock went back meanwhile, no more is left than there ever was.
+            let whole = group.cooldown_until.since(group.opened_at);
+            let left = group.cooldown_until.since(now.wall).min(whole);
+            (group.key, Open { capture: group.capture, cooldown_until: now.boot + left })
+        };
+        self.groups = groups.into_iter().map(open).collect();
         began.sort_unstable();
-        self.began = began.into();
+        let counted_until = |began| now.boot + HOUR.saturating_sub(now.wall.since(began));
+        self.counted_until = began.into_iter().map(counted_until).collect();
     }
 
     /// Judges a proposal. `running` says whether a capture still takes packets, and how many do.
@@ -65,17 +84,17 @@ impl Gate {
             if is_running(&group.capture) {
                 return Admission::Belongs(group.capture.clone());
             }
-            if now.wall < group.cooldown_until {
+            if now.boot < group.cooldown_until {
                 return Admission::Suppressed(Suppression::Cooldown);
             }
         }
         if running >= self.ceilings.concurrent {
             return Admission::Suppressed(Suppression::ConcurrentCeiling);
         }
-        while self.began.front().is_some_and(|began| now.wall.since(*began) >= HOUR) {
-            self.began.pop_front();
+        while self.counted_until.front().is_some_and(|until| now.boot >= *until) {
+            self.counted_until.pop_front();
         }
-        if self.began.len() >= self.ceilings.captures_per_hour {
+        if self.counted_until.len() >= self.ceilings.captures_per_hour {
             return Admission::Suppressed(Suppression::HourlyCeiling);
         }
         Admission::Admitted
@@ -93,10 +112,13 @@ impl Gate {
             rule: proposal.plan.rule.clone(),
             incident: proposal.plan.incident.clone(),
             capture: capture.clone(),
+            opened_at: now.wall,
             cooldown_until: now.wall + proposal.cooldown,
         };
-        self.groups.insert(group.key.clone(), group.clone());
-        self.began.push_back(now.wall);
+        let cooldown_until = now.boot + proposal.cooldown;
+        let open = Open { capture: capture.clone(), cooldown_until };
+        self.groups.insert(group.key.clone(), open);
+        self.counted_until.push_back(now.boot + HOUR);
         group
     }
 
@@ -110,7 +132,7 @@ impl Gate {
             return Vec::new();
         }
         self.sweep_at = now.boot + SWEEP;
-        let over = |group: &Group| now.wall >= group.cooldown_until && !is_running(&group.capture);
+        let over = |group: &Open| now.boot >= group.cooldown_until && !is_running(&group.capture);
         self.groups.extract_if(.., |_, group| over(group)).map(|(key, _)| key).collect()
     }
 
@@ -184,6 +206,54 @@ mod tests {
         let judge = |gate: &mut Gate, s| gate.judge(&proposal("a", 60), |_| false, 0, at(s));
         assert_eq!(judge(&mut gate, 59), Admission::Suppressed(Suppression::Cooldown));
         assert_eq!(judge(&mut gate, 60), Admission::Admitted);
+    }
+
+    /// An instant at which the wall clock has been set to another time.
+    fn set(seconds: u64, wall: WallTime) -> Now {
+        Now { wall, ..at(seconds) }
+    }
+
+    #[test]
+    fn setting_the_wall_clock_changes_no_cooldown_and_no_ceiling() {
+        let far = Duration::from_secs(10 * 365 * 86_400);
+        for wall in [at(0).wall - far, at(0).wall + far] {
+            let mut gate = Gate::new(CEILINGS);
+            for group in ["a", "b", "c"] {
+                gate.open(&proposal(group, 60), &id(group), at(0));
+            }
+            let judge = |gate: &mut Gate, group, s| {
+                gate.judge(&proposal(group, 60), |_| false, 0, set(s, wall))
+            };
+            assert_eq!(judge(&mut gate, "a", 59), Admission::Suppressed(Suppression::Cooldown));
+            let hourly = Admission::Suppressed(Suppression::HourlyCeiling);
+            assert_eq!(judge(&mut gate, "d", 3599), hourly);
+            assert_eq!(judge(&mut gate, "d", 3600), Admission::Admitted);
+            assert_eq!(gate.sweep(|_| false, set(3600, wall)).len(), 3);
+        }
+    }
+
+    #[test]
+    fn a_restart_takes_up_what_is_left_and_never_more_than_there_was() {
+        let opened = Gate::new(CEILINGS).open(&proposal("a", 60), &id("1"), at(100));
+        // Boot time starts anew with the machine, so that only differences may count.
+        let restored = |wall: WallTime| {
+            let mut gate = Gate::new(CEILINGS);
+            gate.restore(vec![opened.clone()], vec![at(100).wall; 3], set(5, wall));
+            gate
+        };
+        let judge = |gate: &mut Gate, group, s| {
+            gate.judge(&proposal(group, 60), |_| false, 0, set(s, at(120).wall))
+        };
+        let cooldown = Admission::Suppressed(Suppression::Cooldown);
+        let hourly = Admission::Suppressed(Suppression::HourlyCeiling);
+        let mut gate = restored(at(120).wall);
+        assert_eq!(judge(&mut gate, "a", 5 + 39), cooldown);
+        assert_eq!(judge(&mut gate, "a", 5 + 40), hourly);
+        assert_eq!(judge(&mut gate, "b", 5 + 3579), hourly);
+        assert_eq!(judge(&mut gate, "b", 5 + 3580), Admission::Admitted);
+        let mut gate = restored(at(100).wall - Duration::from_secs(1_000_000));
+        assert_eq!(judge(&mut gate, "a", 5 + 59), cooldown);
+        assert_eq!(judge(&mut gate, "a", 5 + 60), hourly);
     }
 
     #[test]

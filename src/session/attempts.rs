@@ -81,6 +81,14 @@ impl<K: Ord + Clone> Attempts<K> {
         self.entries.values().filter(|attempt| !attempt.under_way).map(|attempt| attempt.due).min()
     }
 
+    pub(super) fn contains(&self, key: &K) -> bool {
+        self.entries.contains_key(key)
+    }
+
+    pub(super) fn is_under_way(&self, key: &K) -> bool {
+        self.entries.get(key).is_some_and(|attempt| attempt.under_way)
+    }
+
     pub(super) fn len(&self) -> usize {
         self.entries.len()
     }

@@ -28,4 +28,8 @@ pub enum Action {
     Remove { capture: CaptureId, index: u32, path: PathBuf },
     /// One attempt to deliver this notice.
     Send(Box<Notice>),
+    /// Tell whoever runs the worker how this capture ended.
+    Ended(Box<Capture>),
+    /// Tell them that this notice will not be tried again.
+    GivenUp(Box<Notice>),
 }

@@ -13,10 +13,11 @@ pub enum Input {
     Rejected(Rejected),
     /// News from the capture engine.
     Engine(Report),
-    /// What a crash had left of a capture, sealed; answers [`SealLeftovers`].
+    /// What a crash had left of a capture, sealed; answers [`SealLeftovers`]. `error` says what could
+    /// not be sealed, where something could not.
     ///
     /// [`SealLeftovers`]: crate::session::Action::SealLeftovers
-    Leftovers { capture: CaptureId, files: Vec<SealedFile> },
+    Leftovers { capture: CaptureId, files: Vec<SealedFile>, error: Option<String> },
     /// One attempt at an upload ended; answers [`Upload`](crate::session::Action::Upload).
     Uploaded { capture: CaptureId, index: u32, result: Result<Receipt, Failure> },
     /// A local copy is gone, or could not be removed; answers [`Remove`].

@@ -8,7 +8,7 @@ use crate::clock::{BootTime, Now};
 use crate::model::{
     Capture, CaptureId, Change, Decision, Delivery, Event, GroupKey, Health, Notice, NoticeId,
     Outcome, Proposal, Receipt, Rejected, Report, SealedFile, Segment, SegmentState, State,
-    StopReason, Suppression, Totals, Verdict,
+    Suppression, Totals, Verdict,
 };
 use crate::random::Sequence;
 
@@ -26,15 +26,26 @@ const NOTICES_AT_ONCE: usize = 4;
 /// Removals of local copies at one time.
 const REMOVALS_AT_ONCE: usize = 4;
 
-/// After so many refusals in a row that are not transient, work is given up: about five minutes,
-/// long enough for somebody to repair a credential.
-const REFUSALS_UNTIL_GIVEN_UP: u32 = 12;
+/// Captures whose leftovers are sealed at one time: each reads its files once.
+const RECOVERIES_AT_ONCE: usize = 2;
 
-/// A notice that could not be delivered for so long is dead.
+/// Work is given up after so many failures in a row at the earliest: about five minutes, long enough
+/// for somebody to repair a credential.
+pub(super) const REFUSALS_UNTIL_GIVEN_UP: u32 = 12;
+
+/// A notice that could not be delivered for so long, and that often in this run, is dead.
 const NOTICE_BUDGET: Duration = Duration::from_secs(24 * 3600);
 
 /// One segment: its capture and its index.
 pub(super) type SegmentKey = (CaptureId, u32);
+
+/// A notice on its way.
+#[derive(Debug)]
+pub(super) struct Outgoing {
+    pub(super) notice: Notice,
+    /// By the clock that nobody sets: one that is put right must not end what has just begun.
+    give_up_at: BootTime,
+}
 
 /// All state of the worker. See the module's page for how it is driven.
 #[derive(Debug)]
@@ -45,13 +56,15 @@ pub struct Machine {
     pub(super) captures: BTreeMap<CaptureId, Capture>,
     /// Captures that differ from what the journal has; written at the next [`settle`](Self::settle).
     dirty: BTreeSet<CaptureId>,
+    /// Captures of an earlier run that were taking packets when it died.
+    pub(super) leftovers: Attempts<CaptureId>,
     pub(super) uploads: Attempts<SegmentKey>,
     pub(super) removals: Attempts<SegmentKey>,
-    pub(super) notices: BTreeMap<NoticeId, Notice>,
-    pub(super) sends: Attempts<NoticeId>,
+    notices: BTreeMap<NoticeId, Outgoing>,
+    sends: Attempts<NoticeId>,
     storages: Board,
     notifiers: Board,
-    random: Sequence,
+    pub(super) random: Sequence,
     stopping: bool,
 }
 
@@ -62,6 +75,7 @@ impl Machine {
             gate: Gate::new(ceilings),
             captures: BTreeMap::new(),
             dirty: BTreeSet::new(),
+            leftovers: Attempts::new(RECOVERIES_AT_ONCE),
             uploads: Attempts::new(UPLOADS_AT_ONCE),
             removals: Attempts::new(REMOVALS_AT_ONCE),
             notices: BTreeMap::new(),
@@ -79,7 +93,9 @@ impl Machine {
             Input::Event { event, verdicts } => self.event(&event, verdicts, now, effects),
             Input::Rejected(rejected) => reject(rejected, effects),
             Input::Engine(report) => self.engine(report, now),
-            Input::Leftovers { capture, files } => self.leftovers(&capture, files, now),
+            Input::Leftovers { capture, files, error } => {
+                self.recovered(&capture, files, error, now);
+            }
             Input::Uploaded { capture, index, result } => {
                 self.uploaded((capture, index), result, now);
             }
@@ -100,8 +116,8 @@ impl Machine {
     /// starts what is due.
     pub fn settle(&mut self, now: Now, effects: &mut Effects) {
         self.reach_ends(now, effects);
-        let captures = &self.captures;
-        for key in self.gate.sweep(|id| is_running(captures, id), now) {
+        let (captures, leftovers) = (&self.captures, &self.leftovers);
+        for key in self.gate.sweep(|id| is_running(captures, leftovers, id), now) {
             effects.changes.push(Change::GroupClosed(key));
         }
         // Nothing leaves the machine any more once it is stopping: a restart goes on with it.
@@ -110,6 +126,7 @@ impl Machine {
         }
         self.persist_dirty(effects);
         if !self.stopping {
+            self.start_recoveries(now, effects);
             self.start_removals(now, effects);
             self.start_sends(now, effects);
         }
@@ -117,7 +134,16 @@ impl Machine {
 
     /// When [`settle`](Self::settle) has something to do without any input.
     pub fn next_deadline(&self) -> Option<BootTime> {
-        let work = [self.uploads.next_due(), self.removals.next_due(), self.sends.next_due()];
+        if self.stopping {
+            // What is due stays due, and waking up for it would be all that happened.
+            return None;
+        }
+        let work = [
+            self.leftovers.next_due(),
+            self.uploads.next_due(),
+            self.removals.next_due(),
+            self.sends.next_due(),
+        ];
         work.into_iter().flatten().chain(self.gate.next_sweep()).min()
     }
 
@@ -134,6 +160,11 @@ impl Machine {
     /// Segments not yet verified in their storage.
     pub fn segments_waiting(&self) -> usize {
         self.uploads.len()
+    }
+
+    /// Stored segments whose local copy is still to be removed.
+    pub fn removals_waiting(&self) -> usize {
+        self.removals.len()
     }
 
     /// Notices not yet delivered.
@@ -162,9 +193,10 @@ impl Machine {
         if self.stopping {
             return Decision::Suppressed(Suppression::Stopping);
         }
-        let running = self.captures.values().filter(|capture| takes_packets(capture)).count();
-        let captures = &self.captures;
-        match self.gate.judge(&proposal, |id| is_running(captures, id), running, now) {
+        let (captures, leftovers) = (&self.captures, &self.leftovers);
+        let is_running = |id: &CaptureId| is_running(captures, leftovers, id);
+        let running = captures.keys().filter(|id| is_running(id)).count();
+        match self.gate.judge(&proposal, is_running, running, now) {
             Admission::Belongs(id) => {
                 self.change(&id, |capture| capture.coalesced += 1);
                 Decision::Coalesced(id)
@@ -225,8 +257,16 @@ impl Machine {
             }
             Report::Sealed { capture, file } => self.sealed(&capture, file, now),
             Report::Ended { capture, reason, error, totals, interfaces } => {
+                let uploads = &self.uploads;
+                let is_under_way = |segment: &Segment| {
+                    uploads.is_under_way(&(segment.capture.clone(), segment.file.index))
+                };
+                let known = self.captures.get(&capture);
+                let is_uploading =
+                    known.is_some_and(|known| known.segments.iter().any(is_under_way));
                 self.change(&capture, |capture| {
-                    capture.state = State::Sealed;
+                    // The upload may have begun as soon as the file was sealed.
+                    capture.state = if is_uploading { State::Uploading } else { State::Sealed };
                     capture.stopped_at = Some(now.wall);
                     capture.stop_reason = Some(reason);
                     capture.error = error;
@@ -237,7 +277,7 @@ impl Machine {
         }
     }
 
-    fn sealed(&mut self, id: &CaptureId, file: SealedFile, now: Now) {
+    pub(super) fn sealed(&mut self, id: &CaptureId, file: SealedFile, now: Now) {
         let index = file.index;
         let known = |capture: &Capture| capture.segments.iter().any(|s| s.file.index == index);
         // A capture that failed after its seal is searched for leftovers, and finds it again.
@@ -260,28 +300,6 @@ impl Machine {
             });
         });
         self.uploads.add((id.clone(), index), now.boot);
-    }
-
-    fn leftovers(&mut self, id: &CaptureId, files: Vec<SealedFile>, now: Now) {
-        for file in files {
-            self.sealed(id, file, now);
-        }
-        self.change(id, |capture| {
-            let files = || capture.segments.iter().map(|segment| &segment.file);
-            let (packets, bytes) = files()
-                .fold((0, 0), |(packets, bytes), f| (packets + f.packets, bytes + f.size_bytes));
-            capture.totals.packets = packets;
-            capture.totals.bytes = bytes;
-            capture.stopped_at = files().filter_map(|file| file.last_packet).max();
-            capture.state = State::Sealed;
-            capture.stop_reason = Some(StopReason::Interrupted);
-            capture.error = Some(if capture.segments.is_empty() {
-                "the worker died before any packet had reached the disk".to_owned()
-            } else {
-                "the worker died while it was capturing; the file ends where it had been synced"
-                    .to_owned()
-            });
-        });
     }
 
     fn uploaded(&mut self, key: SegmentKey, result: Result<Receipt, Failure>, now: Now) {
@@ -335,24 +353,24 @@ impl Machine {
         now: Now,
         effects: &mut Effects,
     ) {
-        let Some(notice) = self.notices.get_mut(id) else {
+        let Some(Outgoing { notice, give_up_at }) = self.notices.get_mut(id) else {
             self.sends.finish(id);
             return;
         };
         self.notifiers.note(&notice.notifier, result.as_ref().map(|_| ()), now.wall);
-        let delivery = match result {
+        notice.delivery = match result {
             Ok(()) => Delivery::Delivered,
             Err(failure) => {
                 let random = self.random.next();
                 let failures = self.sends.retry(id, Backoff::REMOTE, now.boot, random);
-                let refused = !failure.transient && failures >= REFUSALS_UNTIL_GIVEN_UP;
-                if !refused && now.wall.since(notice.created_at) < NOTICE_BUDGET {
+                let is_hopeless = !failure.transient || now.boot >= *give_up_at;
+                if failures < REFUSALS_UNTIL_GIVEN_UP || !is_hopeless {
                     return;
                 }
+                effects.actions.push(Action::GivenUp(Box::new(notice.clone())));
                 Delivery::Dead
             }
         };
-        notice.delivery = delivery;
         effects.changes.push(Change::Notice(Box::new(notice.clone())));
         self.notices.remove(id);
         self.sends.finish(id);
@@ -360,6 +378,7 @@ impl Machine {
 
     /// Captures whose last piece of work is done get their end, and their notices with it.
     fn reach_ends(&mut self, now: Now, effects: &mut Effects) {
+        let mut outgoing = Vec::new();
         for id in self.dirty.clone() {
             let Some(capture) = self.captures.get_mut(&id) else { continue };
             if capture.state.is_end() {
@@ -367,6 +386,7 @@ impl Machine {
             }
             let Some(end) = closing::end_of(capture) else { continue };
             capture.state = end;
+            effects.actions.push(Action::Ended(Box::new(capture.clone())));
             let body = closing::body_of(capture);
             for notifier in capture.plan.notify.clone() {
                 let random = [self.random.next(), self.random.next()];
@@ -379,10 +399,18 @@ impl Machine {
                     body: body.clone(),
                 };
                 effects.changes.push(Change::Notice(Box::new(notice.clone())));
-                self.sends.add(notice.id.clone(), now.boot);
-                self.notices.insert(notice.id.clone(), notice);
+                outgoing.push(notice);
             }
         }
+        outgoing.into_iter().for_each(|notice| self.send(notice, now));
+    }
+
+    /// Puts a notice into the outbox.
+    pub(super) fn send(&mut self, notice: Notice, now: Now) {
+        let left = NOTICE_BUDGET.saturating_sub(now.wall.since(notice.created_at));
+        let id = notice.id.clone();
+        self.sends.add(id.clone(), now.boot);
+        self.notices.insert(id, Outgoing { notice, give_up_at: now.boot + left });
     }
 
     fn start_uploads(&mut self, now: Now, effects: &mut Effects) {
@@ -413,8 +441,8 @@ impl Machine {
 
     fn start_sends(&mut self, now: Now, effects: &mut Effects) {
         for id in self.sends.take_due(now.boot) {
-            if let Some(notice) = self.notices.get(&id) {
-                effects.actions.push(Action::Send(Box::new(notice.clone())));
+            if let Some(outgoing) = self.notices.get(&id) {
+                effects.actions.push(Action::Send(Box::new(outgoing.notice.clone())));
             }
         }
     }
@@ -450,16 +478,20 @@ impl Machine {
     }
 
     fn is_running(&self, id: &CaptureId) -> bool {
-        is_running(&self.captures, id)
+        is_running(&self.captures, &self.leftovers, id)
     }
 }
 
-fn is_running(captures: &BTreeMap<CaptureId, Capture>, id: &CaptureId) -> bool {
-    captures.get(id).is_some_and(takes_packets)
-}
-
-fn takes_packets(capture: &Capture) -> bool {
-    matches!(capture.state, State::Pending | State::Capturing)
+/// Whether a capture takes packets. One of an earlier run does not, whatever its state still says:
+/// no later event may be counted as belonging to it.
+fn is_running(
+    captures: &BTreeMap<CaptureId, Capture>,
+    leftovers: &Attempts<CaptureId>,
+    id: &CaptureId,
+) -> bool {
+    let takes_packets =
+        |capture: &Capture| matches!(capture.state, State::Pending | State::Capturing);
+    captures.get(id).is_some_and(takes_packets) && !leftovers.contains(id)
 }
 
 fn reject(rejected: Rejected, effects: &mut Effects) {

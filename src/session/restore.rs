@@ -1,16 +1,20 @@
 //! From what the journal kept back to a running machine.
 
+use crate::backoff::Backoff;
 use crate::clock::{Now, WallTime};
-use crate::model::{Capture, Group, Notice, SegmentState, State};
+use crate::model::{
+    Capture, CaptureId, Group, Notice, SealedFile, SegmentState, State, StopReason,
+};
 
+use super::machine::REFUSALS_UNTIL_GIVEN_UP;
 use super::{Action, Effects, Machine};
 
 impl Machine {
     /// Takes up the work that an earlier worker left, however it ended.
     ///
     /// `captures` are those on which work is left, `notices` those that wait, `began` when the
-    /// captures of the last hour began. Captures that were taking packets are asked for what is
-    /// left of them; uploads, removals and notices go on.
+    /// captures of the last hour began. What is left of captures that were taking packets is sealed;
+    /// uploads, removals and notices go on. All of it starts at the next [`settle`](Self::settle).
     pub fn restore(
         &mut self,
         captures: Vec<Capture>,
@@ -18,19 +22,17 @@ impl Machine {
         groups: Vec<Group>,
         began: Vec<WallTime>,
         now: Now,
-        effects: &mut Effects,
     ) {
-        self.gate.restore(groups, began);
+        self.gate.restore(groups, began, now);
         for capture in captures {
-            self.take_up(capture, now, effects);
+            self.take_up(capture, now);
         }
         for notice in notices {
-            self.sends.add(notice.id.clone(), now.boot);
-            self.notices.insert(notice.id.clone(), notice);
+            self.send(notice, now);
         }
     }
 
-    fn take_up(&mut self, capture: Capture, now: Now, effects: &mut Effects) {
+    fn take_up(&mut self, capture: Capture, now: Now) {
         let id = capture.id.clone();
         for segment in &capture.segments {
             let key = (id.clone(), segment.file.index);
@@ -40,14 +42,66 @@ impl Machine {
                 SegmentState::Retired | SegmentState::Stranded => {}
             }
         }
-        let recorded = capture.segments.iter().map(|segment| segment.file.index).collect();
         let was_running = matches!(capture.state, State::Pending | State::Capturing);
         self.captures.insert(id.clone(), capture);
         if was_running {
-            effects.actions.push(Action::SealLeftovers { capture: id, recorded });
+            self.leftovers.add(id, now.boot);
         } else {
             // Marks it for a look at the next settle: its end may be all that is missing.
             self.change(&id, |_| {});
         }
+    }
+
+    /// Has what is left of interrupted captures sealed.
+    pub(super) fn start_recoveries(&mut self, now: Now, effects: &mut Effects) {
+        for id in self.leftovers.take_due(now.boot) {
+            if let Some(capture) = self.captures.get(&id) {
+                let recorded = capture.segments.iter().map(|segment| segment.file.index).collect();
+                effects.actions.push(Action::SealLeftovers { capture: id, recorded });
+            }
+        }
+    }
+
+    /// Takes what was sealed of an interrupted capture; once that is all, it is at its end.
+    pub(super) fn recovered(
+        &mut self,
+        id: &CaptureId,
+        files: Vec<SealedFile>,
+        error: Option<String>,
+        now: Now,
+    ) {
+        for file in files {
+            self.sealed(id, file, now);
+        }
+        if error.is_some() {
+            let random = self.random.next();
+            let failures = self.leftovers.retry(id, Backoff::REMOTE, now.boot, random);
+            if failures < REFUSALS_UNTIL_GIVEN_UP {
+                return;
+            }
+        }
+        self.leftovers.finish(id);
+        self.change(id, |capture| {
+            let files = || capture.segments.iter().map(|segment| &segment.file);
+            let (packets, bytes) = files()
+                .fold((0, 0), |(packets, bytes), f| (packets + f.packets, bytes + f.size_bytes));
+            capture.totals.packets = packets;
+            capture.totals.bytes = bytes;
+            capture.stopped_at = files().filter_map(|file| file.last_packet).max();
+            capture.state = State::Sealed;
+            capture.stop_reason = Some(StopReason::Interrupted);
+            capture.error = Some(match error {
+                Some(error) => format!(
+                    "the worker died while it was capturing, and not all that it left could be \
+                     sealed: {error}; that stays in the spool"
+                ),
+                None if capture.segments.is_empty() => {
+                    "the worker died before any packet had reached the disk".to_owned()
+                }
+                None => "the worker died while it was capturing; the file ends where it had been \
+                         synced"
+                    .to_owned(),
+            });
+        });
     }
 }

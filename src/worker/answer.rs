@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use crate::clock::Now;
+use crate::journal;
 use crate::model::{Capture, Health, State, StopReason};
 use crate::session::{Effects, Input};
 use crate::spawn;
@@ -21,7 +22,7 @@ impl Loop {
             Request::Captures { limit, reply } => {
                 let open = self.open();
                 spawn::task("captures", async move {
-                    if let Ok(mut captures) = journal.captures(limit).await {
+                    if let Some(mut captures) = answered(journal.captures(limit).await) {
                         captures.iter_mut().for_each(|capture| freshen(capture, &open));
                         drop(reply.send(captures));
                     }
@@ -30,7 +31,7 @@ impl Loop {
             Request::Capture { key, reply } => {
                 let open = self.open();
                 spawn::task("capture", async move {
-                    if let Ok(mut found) = journal.capture(&key).await {
+                    if let Some(mut found) = answered(journal.capture(&key).await) {
                         if let Some(capture) = &mut found {
                             freshen(capture, &open);
                         }
@@ -47,7 +48,7 @@ impl Loop {
                 }
                 None => {
                     spawn::task("stop", async move {
-                        if let Ok(found) = journal.capture(&key).await {
+                        if let Some(found) = answered(journal.capture(&key).await) {
                             drop(reply.send(found.as_ref().map(stop_answer)));
                         }
                     });
@@ -55,7 +56,7 @@ impl Loop {
             },
             Request::Outcomes { limit, reply } => {
                 spawn::task("outcomes", async move {
-                    if let Ok(outcomes) = journal.outcomes(limit).await {
+                    if let Some(outcomes) = answered(journal.outcomes(limit).await) {
                         drop(reply.send(outcomes));
                     }
                 });
@@ -64,7 +65,7 @@ impl Loop {
             Request::Status { reply } => {
                 let mut status = self.status();
                 spawn::task("status", async move {
-                    if let Ok(tallies) = journal.tallies().await {
+                    if let Some(tallies) = answered(journal.tallies().await) {
                         status.decisions = tallies;
                         drop(reply.send(Box::new(status)));
                     }
@@ -85,7 +86,8 @@ impl Loop {
     /// The status but for what the journal knows.
     fn status(&self) -> Status {
         let mut open: BTreeMap<&'static str, (State, usize)> = BTreeMap::new();
-        for capture in self.machine.open_captures() {
+        // One that has ended may still be here for the removal of its files.
+        for capture in self.machine.open_captures().filter(|capture| !capture.state.is_end()) {
             open.entry(capture.state.word()).or_insert((capture.state, 0)).1 += 1;
         }
         let (storages, notifiers) = self.machine.health();
@@ -110,21 +112,33 @@ impl Loop {
             decisions: Vec::new(),
             captures_open: open.into_values().collect(),
             segments_waiting: self.machine.segments_waiting(),
+            removals_waiting: self.machine.removals_waiting(),
             notices_waiting: self.machine.notices_waiting(),
+            unexplained_files: self.unexplained_files,
         }
     }
 }
 
-/// Every configured party, with what the attempts at it have shown.
+/// What the journal says. Whoever asked only learns that there is no answer.
+fn answered<T>(answer: Result<T, journal::Error>) -> Option<T> {
+    answer.map_err(|error| tracing::error!(%error, "a question to the journal failed")).ok()
+}
+
+/// Every configured party, with what the attempts at it have shown; then those that only earlier
+/// work names, because the configuration no longer has them.
 fn seen(configured: impl Iterator<Item = Health>, tried: Vec<Health>) -> Vec<Health> {
     let mut tried: BTreeMap<String, Health> =
         tried.into_iter().map(|health| (health.name.clone(), health)).collect();
-    configured
+    let mut seen: Vec<Health> = configured
         .map(|idle| match tried.remove(&idle.name) {
             Some(health) => Health { kind: idle.kind, ..health },
             None => idle,
         })
-        .collect()
+        .collect();
+    seen.extend(
+        tried.into_values().map(|gone| Health { kind: "not configured".to_owned(), ..gone }),
+    );
+    seen
 }
 
 fn stop_answer(capture: &Capture) -> StopAnswer {
@@ -135,5 +149,34 @@ fn stop_answer(capture: &Capture) -> StopAnswer {
 fn freshen(capture: &mut Capture, open: &BTreeMap<String, Capture>) {
     if let Some(live) = open.get(capture.id.as_str()) {
         capture.clone_from(live);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::WallTime;
+
+    fn health(name: &str, kind: &str, state: &str) -> Health {
+        Health {
+            name: name.to_owned(),
+            kind: kind.to_owned(),
+            ok: state != "retrying",
+            state: state.to_owned(),
+            since: WallTime::default(),
+            error: None,
+            failures: 0,
+        }
+    }
+
+    #[test]
+    fn a_party_that_only_earlier_work_names_is_shown_as_such() {
+        let configured = [health("a", "s3", "idle"), health("b", "azure", "idle")];
+        let tried = vec![health("b", "", "ok"), health("old", "", "retrying")];
+        let seen = seen(configured.into_iter(), tried);
+        let shown: Vec<_> =
+            seen.iter().map(|h| (h.name.as_str(), h.kind.as_str(), h.state.as_str())).collect();
+        let old = ("old", "not configured", "retrying");
+        assert_eq!(shown, [("a", "s3", "idle"), ("b", "azure", "ok"), old]);
     }
 }

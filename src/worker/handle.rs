@@ -74,12 +74,17 @@ pub struct Status {
     pub captures_open: Vec<(State, usize)>,
     /// Segments that are sealed and not yet verified in their storage.
     pub segments_waiting: usize,
+    /// Segments that are stored, and whose local copy is still to be removed.
+    pub removals_waiting: usize,
     pub notices_waiting: usize,
+    /// Files that stood in the spool at the start and that no capture names; the log names them.
+    pub unexplained_files: usize,
 }
 
-/// The run loop did not answer: it is stopping, or it hangs.
+/// There was no answer: the run loop is stopping, or it hangs, or the journal could not be read,
+/// which the log says.
 #[derive(Debug, thiserror::Error)]
-#[error("the worker does not answer; it is stopping or overloaded")]
+#[error("the worker does not answer; it is stopping or overloaded, or its log says why")]
 pub struct Unavailable;
 
 /// A way to the run loop; cheap to clone.

@@ -21,13 +21,14 @@ use crate::config::Config;
 use crate::journal::{self, Journal};
 use crate::model::Health;
 use crate::notify::{self, Notifiers};
-use crate::session::{Effects, Machine};
+use crate::session::Machine;
 use crate::source::{self, Delivery, mqtt, webhook};
 use crate::upload::{self, Storages};
 use crate::{random, spawn};
 
 use super::handle::Handle;
 use super::run_loop::{Inbox, Loop};
+use super::spool;
 
 /// Deliveries between the sources and the loop: a few batches, so that neither waits for the other.
 const DELIVERIES: usize = 1024;
@@ -44,6 +45,10 @@ const REQUESTS: usize = 64;
 /// How long a part may take to stop before it is left behind: longer than the engine's own patience
 /// with a slow disk.
 const GRACE: Duration = Duration::from_secs(25);
+
+/// How long a source that failed inside rests before it begins anew: a message that it fails on comes
+/// again, and must not keep the host busy.
+const REVIVAL: Duration = Duration::from_secs(10);
 
 /// Why the worker could not start, or had to stop.
 #[derive(Debug, thiserror::Error)]
@@ -87,7 +92,6 @@ pub struct Started {
 pub struct Worker {
     run_loop: Loop,
     inbox: Inbox,
-    restored: Effects,
     mqtt: Vec<MqttSource>,
     deliveries: mpsc::Sender<Delivery>,
     drained: oneshot::Sender<()>,
@@ -98,16 +102,15 @@ pub struct Worker {
 /// # Errors
 /// A part could not start; the message says which and what to do.
 pub fn start(config: Config) -> Result<Started, Error> {
-    let spool = config.capture.spool.clone();
-    std::fs::create_dir_all(&spool)
-        .map_err(|source| Error::Spool { path: spool.clone(), source })?;
+    // The journal first: it makes the state directory, in which the spool is, for its owner alone.
     let (journal, saved) = Journal::open(&config.state_directory)?;
+    let spool = config.capture.spool.clone();
+    spool::make(&spool).map_err(|source| Error::Spool { path: spool.clone(), source })?;
 
     let mut machine = Machine::new(config.ceilings, random::seed());
-    let mut restored = Effects::default();
     let now = clock::now();
     let journal::Saved { captures, notices, groups, began } = saved;
-    machine.restore(captures, notices, groups, began, now, &mut restored);
+    machine.restore(captures, notices, groups, began, now);
 
     let storages = Arc::new(Storages::build(&config.storages)?);
     let notifiers = Arc::new(Notifiers::build(&config.notifiers)?);
@@ -129,6 +132,7 @@ pub fn start(config: Config) -> Result<Started, Error> {
         results,
         sources: sources.health,
         spool,
+        unexplained_files: 0,
         host: config.host,
         started_at: now.wall,
     };
@@ -139,7 +143,7 @@ pub fn start(config: Config) -> Result<Started, Error> {
         deliveries: deliveries_in,
         drained: drained_in,
     };
-    let worker = Worker { run_loop, inbox, restored, mqtt: sources.mqtt, deliveries, drained };
+    let worker = Worker { run_loop, inbox, mqtt: sources.mqtt, deliveries, drained };
     Ok(Started { worker, handle: Handle::new(requests), webhooks: sources.webhooks })
 }
 
@@ -149,7 +153,7 @@ impl Worker {
     /// # Errors
     /// The journal failed.
     pub async fn run(self, stop: CancellationToken) -> Result<(), Error> {
-        let Self { run_loop, inbox, restored, mqtt, deliveries, drained } = self;
+        let Self { run_loop, inbox, mqtt, deliveries, drained } = self;
         let sources_stop = CancellationToken::new();
         let running = start_mqtt(mqtt, &deliveries, &sources_stop);
         drop(deliveries);
@@ -169,7 +173,7 @@ impl Worker {
         });
 
         let notifiers = Arc::clone(&run_loop.notifiers);
-        let journal = run_loop.run(inbox, restored).await?;
+        let journal = run_loop.run(inbox).await?;
         // One that is still sending is cut off; its notice waits in the journal.
         if let Some(notifiers) = Arc::into_inner(notifiers) {
             settle("notifiers", notifiers.shutdown()).await;
@@ -233,15 +237,92 @@ fn start_mqtt(
     sources
         .into_iter()
         .map(|(name, settings, health)| {
-            let source = mqtt::run(name, settings, deliveries.clone(), health, stop.clone());
-            spawn::task("mqtt source", source)
+            let (deliveries, stop) = (deliveries.clone(), stop.clone());
+            spawn::task("source", async move {
+                let run = || {
+                    let (settings, deliveries) = (settings.clone(), deliveries.clone());
+                    mqtt::run(name.clone(), settings, deliveries, health.clone(), stop.clone())
+                };
+                keep_alive(&name, run, &health, &stop, REVIVAL).await;
+            })
         })
         .collect()
+}
+
+/// Runs a source until it ends by itself. One that panics begins anew after `pause`: what it had not
+/// acknowledged its broker sends again, and without it no event would come any more.
+async fn keep_alive<F>(
+    name: &str,
+    run: impl Fn() -> F,
+    health: &watch::Sender<Health>,
+    stop: &CancellationToken,
+    pause: Duration,
+) where
+    F: Future<Output = ()> + Send + 'static,
+{
+    while let Err(ended) = spawn::task("mqtt source", run()).await {
+        tracing::error!(source = name, %ended, "the source failed inside; it begins anew");
+        health.send_modify(|health| {
+            health.ok = false;
+            health.state = "failed inside".to_owned();
+            health.since = clock::wall_time();
+            health.error = Some("a bug of the worker; its log says where".to_owned());
+            health.failures = health.failures.saturating_add(1);
+        });
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(pause) => {}
+        }
+    }
 }
 
 /// Waits for a part to stop, but not for ever.
 async fn settle(part: &'static str, stopped: impl Future) {
     if tokio::time::timeout(GRACE, stopped).await.is_err() {
         tracing::warn!(part, "did not stop in {} s; leaving it behind", GRACE.as_secs());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_source_that_panics_is_reported_and_begins_anew() {
+        let (health, seen) = watch::channel(Health {
+            name: "plant".to_owned(),
+            kind: "mqtt".to_owned(),
+            ok: true,
+            state: "connected".to_owned(),
+            since: clock::wall_time(),
+            error: None,
+            failures: 0,
+        });
+        let runs = Arc::new(AtomicU32::new(0));
+        let run = || {
+            let runs = Arc::clone(&runs);
+            async move { assert!(runs.fetch_add(1, Ordering::Relaxed) > 0, "a bug") }
+        };
+        keep_alive("plant", run, &health, &CancellationToken::new(), Duration::ZERO).await;
+        assert_eq!(runs.load(Ordering::Relaxed), 2);
+        assert!(!seen.borrow().ok && seen.borrow().state == "failed inside");
+    }
+
+    #[tokio::test]
+    async fn what_a_first_start_makes_is_not_for_everybody() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("config.yaml");
+        let text = "version: 1\nstate: state\nrecorder: { interfaces: [] }\nrules: []\n";
+        std::fs::write(&file, text).unwrap();
+        let started = start(Config::load(Some(&file)).unwrap()).unwrap();
+        let mode = |path: &str| {
+            std::fs::metadata(folder.path().join(path)).unwrap().permissions().mode() & 0o777
+        };
+        assert_eq!(mode("state"), 0o700);
+        assert_eq!(mode("state/spool"), 0o750);
+        drop(started);
     }
 }

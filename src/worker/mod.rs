@@ -14,6 +14,7 @@ mod answer;
 mod handle;
 mod lifecycle;
 mod run_loop;
+mod spool;
 
 pub use handle::{Handle, Request, Status, StopAnswer, Unavailable};
 pub use lifecycle::{Error, Started, Worker, start};

@@ -16,6 +16,7 @@ use crate::source::{Content, Delivery};
 use crate::upload::Storages;
 
 use super::handle::Request;
+use super::spool;
 
 /// The most news in one batch, and so in one transaction: bounds its memory and its latency.
 const BATCH: usize = 512;
@@ -59,6 +60,8 @@ pub(super) struct Loop {
     /// The sources' own word on how they are.
     pub(super) sources: Vec<watch::Receiver<Health>>,
     pub(super) spool: PathBuf,
+    /// Files that stood in the spool at the start and that no capture names.
+    pub(super) unexplained_files: usize,
     pub(super) host: String,
     pub(super) started_at: WallTime,
 }
@@ -71,13 +74,11 @@ impl Loop {
     ///
     /// # Errors
     /// The journal failed: nothing that was not acknowledged can be relied on.
-    pub(super) async fn run(
-        mut self,
-        mut inbox: Inbox,
-        restored: Effects,
-    ) -> Result<Journal, journal::Error> {
-        self.finish(restored, Vec::new()).await?;
+    pub(super) async fn run(mut self, mut inbox: Inbox) -> Result<Journal, journal::Error> {
         let mut batch = Vec::with_capacity(BATCH);
+        self.unexplained_files = spool::unexplained(&self.spool, &self.journal).await;
+        // What an earlier run left is taken up before any news.
+        self.turn(&mut batch).await?;
         loop {
             let first = select(&mut inbox, self.machine.next_deadline()).await;
             let drained = matches!(first, News::Drained);
@@ -157,16 +158,17 @@ impl Loop {
 }
 
 /// Waits for the next piece of news. The worker's own work comes before people's requests, and
-/// these before new events, so that a storm of events delays no capture that runs.
+/// these before new events, so that a storm of events delays no capture that runs. Before all comes
+/// the end: whoever goes on asking or posting must not put it off. The last turn takes what waits.
 async fn select(inbox: &mut Inbox, deadline: Option<BootTime>) -> News {
     tokio::select! {
         biased;
+        _ = &mut inbox.drained => News::Drained,
         Some(result) = inbox.results.recv() => News::Input(result),
         Some(report) = inbox.reports.recv() => News::Input(Input::Engine(report)),
         Some(request) = inbox.requests.recv() => News::Request(request),
         Some(delivery) = inbox.deliveries.recv() => News::Delivery(delivery),
         () = until(deadline) => News::Deadline,
-        _ = &mut inbox.drained => News::Drained,
     }
 }
 
@@ -195,5 +197,36 @@ async fn until(deadline: Option<BootTime>) {
     match deadline {
         Some(deadline) => tokio::time::sleep(deadline.since(clock::boot_time())).await,
         None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::CaptureId;
+
+    #[tokio::test]
+    async fn a_storm_does_not_put_off_the_end_and_the_last_turn_takes_what_waits() {
+        let (results, results_in) = mpsc::channel(1);
+        let (_reports, reports_in) = mpsc::channel(1);
+        let (_requests, requests_in) = mpsc::channel(1);
+        let (deliveries, deliveries_in) = mpsc::channel(1);
+        let (drained, drained_in) = oneshot::channel();
+        let mut inbox = Inbox {
+            results: results_in,
+            reports: reports_in,
+            requests: requests_in,
+            deliveries: deliveries_in,
+            drained: drained_in,
+        };
+        let capture = CaptureId::from_text("c1");
+        results.try_send(Input::Removed { capture, index: 0, result: Ok(()) }).unwrap();
+        let (done, _answer) = oneshot::channel();
+        deliveries.try_send(Delivery { content: Content::Events(Vec::new()), done }).unwrap();
+        drained.send(()).unwrap();
+        assert!(matches!(select(&mut inbox, None).await, News::Drained));
+        let mut batch = Vec::new();
+        gather(&mut inbox, &mut batch, true);
+        assert!(matches!(batch[..], [News::Input(_), News::Delivery(_)]), "{batch:?}");
     }
 }
