@@ -342,14 +342,7 @@ fn a_full_disk_ends_a_capture_and_leaves_a_readable_partial_file() {
     sender.size = 1_000;
     cable.near.run(|| {
         let mut bench = Bench::start(16 << 20, &["near0"]);
-        // A small disk that only the threads from here on see.
-        unshare(CloneFlags::CLONE_NEWNS).unwrap();
-        let mount = |arguments: &[&str]| {
-            let status = Command::new("mount").args(arguments).arg(bench.spool.path()).status();
-            assert!(status.unwrap().success(), "mount {arguments:?}");
-        };
-        assert!(Command::new("mount").args(["--make-rprivate", "/"]).status().unwrap().success());
-        mount(&["-t", "tmpfs", "-o", "size=1800k", "tmpfs"]);
+        mount_small_disk(bench.spool.path(), "1800k");
         bench.begin("full", plan(SECOND, 60 * SECOND));
         bench.wait_until_started();
         (0..5_000).for_each(|_| sender.send());
@@ -361,6 +354,54 @@ fn a_full_disk_ends_a_capture_and_leaves_a_readable_partial_file() {
         assert_contiguous(&numbers(&ended.file.path));
         bench.shut_down();
     });
+}
+
+#[test]
+fn a_capture_that_finds_the_disk_full_says_so_and_leaves_nothing() {
+    let Some(cable) = Cable::lay() else { return };
+    cable.near.run(|| {
+        let mut bench = Bench::start(0, &["near0"]);
+        mount_small_disk(bench.spool.path(), "64k");
+        let filler = bench.spool.path().join("filler");
+        std::fs::write(&filler, vec![0; 100_000]).unwrap_err();
+        bench.begin("full", plan(SECOND, SECOND));
+        let report = next(&mut bench.reports);
+        let Report::Ended { reason: StopReason::NoSpace, error: Some(error), .. } = report else {
+            panic!("{report:?}");
+        };
+        assert!(error.contains("No space left"), "{error}");
+        assert_eq!(std::fs::read_dir(bench.spool.path()).unwrap().count(), 1);
+        bench.shut_down();
+    });
+}
+
+/// Mounts a disk of this size over the folder, for the calling thread and those that it starts.
+fn mount_small_disk(folder: &Path, size: &str) {
+    unshare(CloneFlags::CLONE_NEWNS).unwrap();
+    let mount = |arguments: &[&str]| {
+        let status = Command::new("mount").args(arguments).status();
+        assert!(status.unwrap().success(), "mount {arguments:?}");
+    };
+    mount(&["--make-rprivate", "/"]);
+    let folder = folder.to_str().unwrap();
+    mount(&["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs", folder]);
+}
+
+#[test]
+fn a_crash_right_after_the_start_leaves_a_partial_file_without_packets() {
+    let Some(cable) = Cable::lay() else { return };
+    let mut bench = cable.near.run(|| Bench::start(0, &["near0"]));
+    let capture = cable.near.run(|| bench.begin("crash", plan(SECOND, 60 * SECOND)));
+    bench.wait_until_started();
+    // What the disk holds at this instant, as a kill would leave it.
+    let spool = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let part = PathBuf::from("crash-0.pcapng.part");
+    std::fs::copy(bench.spool.path().join(&part), spool.path().join(&part)).unwrap();
+    let recovered = seal_leftovers(spool.path(), &capture, &[]);
+    let [file] = &recovered[..] else { panic!("{recovered:?}") };
+    assert!(file.partial);
+    assert_eq!((file.packets, packets_by_capinfos(&file.path)), (0, 0));
+    bench.shut_down();
 }
 
 #[test]

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use sha2::{Digest as _, Sha256};
+use tracing::warn;
 
 use crate::capture::Error;
 use crate::capture::aligned::{ALIGNMENT, AlignedBuffer};
@@ -97,6 +98,13 @@ impl SpoolFile {
         self.file.sync_data().map_err(Error::file("syncing", &self.part))?;
         self.synced = self.len();
         Ok(())
+    }
+
+    /// Removes the file, which holds nothing that is worth keeping.
+    pub(super) fn discard(self) {
+        if let Err(error) = durable::remove(&self.part) {
+            warn!(path = %self.part.display(), "an empty file stays behind: {error}");
+        }
     }
 
     /// Writes the rest, cuts the padding, syncs, and publishes the file under its final name.

@@ -87,9 +87,9 @@ struct End {
 }
 
 impl End {
-    fn failed(error: String) -> Self {
+    fn failed(reason: StopReason, error: String) -> Self {
         let (totals, interfaces) = (Totals::default(), Vec::new());
-        Self { reason: StopReason::Error, error: Some(error), totals, interfaces }
+        Self { reason, error: Some(error), totals, interfaces }
     }
 }
 
@@ -108,7 +108,7 @@ impl Job {
         let outcome = catch_unwind(AssertUnwindSafe(|| self.take()));
         let end = match outcome {
             Ok(Ok(end)) => end,
-            Ok(Err(error)) => End::failed(error.sentence()),
+            Ok(Err(error)) => End::failed(reason_of(&error), error.sentence()),
             // The panic's own text has gone to the log by then.
             Err(_panic) => self.salvage(),
         };
@@ -123,7 +123,8 @@ impl Job {
 
     /// After a panic: what had reached the disk is sealed as after a crash of the whole worker.
     fn salvage(&self) -> End {
-        let mut end = End::failed("the capture failed inside; the log says where".to_owned());
+        let error = "the capture failed inside; the log says where".to_owned();
+        let mut end = End::failed(StopReason::Error, error);
         for file in seal_leftovers(&self.spool, &self.capture, &[]) {
             end.totals.packets += file.packets;
             end.totals.bytes += file.size_bytes;
@@ -154,10 +155,7 @@ impl Job {
                 let lost = feeds.iter().filter(|_feed| is_lost).find_map(Feed::lost);
                 (reason, Some(at), lost.map(|error| error.sentence()))
             }
-            Err(error) if error.is_no_space() => {
-                (StopReason::NoSpace, None, Some(error.sentence()))
-            }
-            Err(error) => (StopReason::Error, None, Some(error.sentence())),
+            Err(error) => (reason_of(&error), None, Some(error.sentence())),
         };
         if !is_limit(reason) {
             feeds.iter_mut().for_each(Feed::close);
@@ -307,6 +305,11 @@ fn seal(segment: Segment, feeds: &[Feed], end: WallTime) -> Result<SealedFile, E
     let now = clock::wall_time();
     let statistics: Vec<_> = feeds.iter().map(|feed| feed.statistics(now, end)).collect();
     segment.seal(&statistics)
+}
+
+/// The reason of a capture that an error ends.
+fn reason_of(error: &Error) -> StopReason {
+    if error.is_no_space() { StopReason::NoSpace } else { StopReason::Error }
 }
 
 /// Whether the window ended at a packet, not at an instant.
