@@ -357,6 +357,29 @@ fn a_full_disk_ends_a_capture_and_leaves_a_readable_partial_file() {
 }
 
 #[test]
+fn a_disk_that_is_full_only_at_the_end_leaves_a_readable_partial_file_too() {
+    let Some(cable) = Cable::lay() else { return };
+    let mut sender = cable.sender();
+    sender.size = 1_000;
+    cable.near.run(|| {
+        let mut bench = Bench::start(16 << 20, &["near0"]);
+        mount_small_disk(bench.spool.path(), "200k");
+        let capture = bench.begin("full", plan(SECOND, 60 * SECOND));
+        // The next sync is a second away, so that the disk is found full at the seal.
+        while !matches!(next(&mut bench.reports), Report::Progress { .. }) {}
+        (0..300).for_each(|_| sender.send());
+        bench.engine.stop(&capture, StopReason::Manual);
+        let ended = bench.end();
+        assert_eq!(ended.reason, StopReason::NoSpace);
+        assert!(ended.error.unwrap().contains("No space left"));
+        assert!(ended.file.partial && ended.file.packets > 100);
+        assert_eq!(packets_by_capinfos(&ended.file.path), ended.file.packets);
+        assert_contiguous(&numbers(&ended.file.path));
+        bench.shut_down();
+    });
+}
+
+#[test]
 fn a_capture_that_finds_the_disk_full_says_so_and_leaves_nothing() {
     let Some(cable) = Cable::lay() else { return };
     cable.near.run(|| {

@@ -149,7 +149,7 @@ impl Job {
         self.tell(Report::Started { capture: self.capture.clone(), held_from });
 
         let followed = self.follow(&mut feeds, &mut segment, begun);
-        let (reason, end, mut error) = match followed {
+        let (mut reason, end, mut error) = match followed {
             Ok(Closing { reason, at, .. }) => {
                 let is_lost = reason == StopReason::InterfaceLost;
                 let lost = feeds.iter().filter(|_feed| is_lost).find_map(Feed::lost);
@@ -161,11 +161,15 @@ impl Job {
             feeds.iter_mut().for_each(Feed::close);
         }
         let bytes = segment.len();
-        let sealed = match end {
-            Some(end) => seal(segment, &feeds, end).map(Some),
-            // Writing is what failed: what has reached the disk is closed as it is.
-            None => segment.salvage(),
-        };
+        let mut whole = None;
+        if let Some(end) = end {
+            match seal(&mut segment, &feeds, end) {
+                Ok(file) => whole = Some(file),
+                Err(why) => (reason, error) = (reason_of(&why), Some(why.sentence())),
+            }
+        }
+        // Where writing is what failed, what has reached the disk is closed as it is.
+        let sealed = whole.map_or_else(|| segment.salvage(), |file| Ok(Some(file)));
         let mut totals = totals(&feeds, bytes);
         match sealed {
             Ok(Some(file)) => {
@@ -301,7 +305,7 @@ impl Job {
 }
 
 /// Adds the counts of each interface and publishes the file.
-fn seal(segment: Segment, feeds: &[Feed], end: WallTime) -> Result<SealedFile, Error> {
+fn seal(segment: &mut Segment, feeds: &[Feed], end: WallTime) -> Result<SealedFile, Error> {
     let now = clock::wall_time();
     let statistics: Vec<_> = feeds.iter().map(|feed| feed.statistics(now, end)).collect();
     segment.seal(&statistics)

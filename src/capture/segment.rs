@@ -113,8 +113,8 @@ impl Segment {
         true
     }
 
-    /// Adds the statistics and publishes the file.
-    pub(super) fn seal(mut self, statistics: &[Statistics<'_>]) -> Result<SealedFile, Error> {
+    /// Adds the statistics and publishes the file. After an error it can only be salvaged.
+    pub(super) fn seal(&mut self, statistics: &[Statistics<'_>]) -> Result<SealedFile, Error> {
         self.file.make_room()?;
         for interface in statistics {
             interface_statistics(&mut self.file, interface);
