@@ -645,6 +645,53 @@ fn what_cannot_be_captured_ends_with_the_reason() {
 }
 
 #[test]
+fn an_interface_is_recorded_from_when_it_comes_through_down_and_up_and_again_when_it_came_back() {
+    let Some(cable) = Cable::lay() else { return };
+    let mut bench = cable.near.run(|| Bench::start(0, &["late0"]));
+    assert!(bench.engine.recorders()[0].state.contains("there is no interface 'late0'"));
+    for round in 0..2 {
+        cable.near.ip("link add late0 type veth peer name late1");
+        cable.near.ip("link set late1 up");
+        // It is down, and the recorder waits on it all the same.
+        wait_until(|| bench.engine.recorders()[0].state == "recording");
+        let plan =
+            CapturePlan { interfaces: vec!["late0".to_owned()], ..plan(SECOND, 60 * SECOND) };
+        let capture = cable.near.run(|| bench.begin(&format!("late{round}"), plan));
+        bench.wait_until_started();
+        let open = || pcap::Capture::from_device("late1").unwrap().open().unwrap();
+        let mut raw = cable.near.run(open);
+        for _ in 0..2 {
+            cable.near.ip("link set late0 up");
+            let before = bench.engine.recorders()[0].received;
+            // The kernel takes a while to notice that the cable is plugged in.
+            wait_until(|| {
+                raw.sendpacket(netns::tagged_frame(5)).unwrap();
+                bench.engine.recorders()[0].received > before
+            });
+            cable.near.ip("link set late0 down");
+        }
+        bench.engine.stop(&capture, StopReason::Manual);
+        let ended = bench.end();
+        assert_eq!(
+            (ended.reason, ended.file.packets),
+            (StopReason::Manual, bench.engine.recorders()[0].received)
+        );
+        cable.near.ip("link del late0");
+        wait_until(|| bench.engine.recorders()[0].state != "recording");
+    }
+    bench.shut_down();
+}
+
+/// Waits until it is so, but not for ever.
+fn wait_until(mut is_so: impl FnMut() -> bool) {
+    let give_up_at = clock::boot_time() + 10 * SECOND;
+    while !is_so() {
+        assert!(clock::boot_time() < give_up_at, "it never came to be so");
+        thread::sleep(Duration::from_millis(10));
+    }
+}
+
+#[test]
 fn an_interface_that_goes_away_ends_its_captures_with_what_was_there() {
     let Some(cable) = Cable::lay() else { return };
     let mut bench = cable.near.run(|| Bench::start(0, &["near0"]));
