@@ -101,9 +101,11 @@ impl Feed {
         None
     }
 
-    /// Counts what was dropped after the last block.
+    /// Counts what was lost after the last block that was read.
     pub(super) fn close(&mut self) {
-        self.counts.loss.dropped_by_kernel += self.reader.last_drops();
+        let loss = self.reader.last_loss();
+        self.counts.loss.dropped_by_kernel += loss.dropped_by_kernel;
+        self.counts.loss.overrun += loss.overrun;
     }
 
     /// Ends the recorder that ran for this capture alone.
