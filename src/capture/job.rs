@@ -24,6 +24,7 @@ use crate::capture::reader::Reader;
 use crate::capture::recorder::Recorder;
 use crate::capture::recovery::seal_leftovers;
 use crate::capture::segment::{Beginning, Segment};
+use crate::capture::window::Window;
 use crate::capture::{Error, interface, private, section};
 use crate::clock::{self, BootTime, Now, WallTime};
 use crate::filter::{self, LinkType};
@@ -224,14 +225,14 @@ impl Job {
         segment: &mut Segment,
         begun: Now,
     ) -> Result<Closing, Error> {
-        let mut selection = self.selection();
-        // By the clock that nobody sets; the window itself is a matter of time stamps.
-        let time_is_up = begun.boot + self.plan.until().since(begun.wall);
+        let mut selection = Selection::new(&self.plan);
+        let window = Window::new(&self.plan, begun);
         let mut closing: Option<Closing> = None;
         let mut tick_at = begun.boot + FIRST_TICK;
         loop {
             let now = clock::now();
-            closing = closing.or_else(|| self.closing(feeds, now, time_is_up));
+            window.widen(&mut selection, now);
+            closing = closing.or_else(|| self.closing(feeds, now, &window));
             selection.until = closing.map_or(selection.until, |closing| closing.at);
             if now.boot >= tick_at {
                 segment.sync()?;
@@ -249,7 +250,7 @@ impl Job {
                     Some(closing) if self.is_drained(feeds, closing, now) => return Ok(closing),
                     Some(_) => self.orders.bell.wait(DRAIN_WAIT),
                     None => {
-                        let wake_at = tick_at.min(time_is_up);
+                        let wake_at = tick_at.min(window.time_is_up());
                         self.orders.bell.wait(wake_at.since(now.boot));
                     }
                 },
@@ -257,23 +258,11 @@ impl Job {
         }
     }
 
-    fn selection(&self) -> Selection {
-        let plan = &self.plan;
-        Selection {
-            from: plan.from(),
-            until: plan.until(),
-            trigger_at: plan.trigger_at,
-            trigger_comment: Some(section::trigger_comment(plan)),
-            packets: plan.limits.packets.unwrap_or(u64::MAX),
-            bytes_per_packet: usize::try_from(plan.limits.bytes_per_packet).unwrap_or(usize::MAX),
-        }
-    }
-
     /// Whether the window ends here, and why.
-    fn closing(&self, feeds: &[Feed], now: Now, time_is_up: BootTime) -> Option<Closing> {
-        let until = self.plan.until().min(now.wall);
+    fn closing(&self, feeds: &[Feed], now: Now, window: &Window) -> Option<Closing> {
+        let until = window.until(now).min(now.wall);
         let ordered = self.orders.stopped().map(|(reason, at)| (reason, at.min(until)));
-        let timed = (now.boot >= time_is_up).then_some((StopReason::TimeExceeded, until));
+        let timed = (now.boot >= window.time_is_up()).then_some((StopReason::TimeExceeded, until));
         let lost = || feeds.iter().any(|feed| feed.reader().log().lost().is_some());
         let lost = || lost().then_some((StopReason::InterfaceLost, until));
         let (reason, at) = ordered.or(timed).or_else(lost)?;
