@@ -4,6 +4,7 @@
 //! period follows the fill rate, so that the slack that the kernel has always outlasts it.
 //! When its interface goes away it tries to open a new ring once a second.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -147,7 +148,7 @@ impl Shared {
                 Current::Away(_) => None,
             };
             if let Some(log) = current {
-                match self.follow(&log) {
+                match guarded(|| self.follow(&log)) {
                     Outcome::Stopped => return,
                     Outcome::Lost(why) => {
                         warn!(interface = self.request.interface, "recording ended: {why}");
@@ -214,6 +215,16 @@ impl Shared {
     }
 }
 
+/// A panic ends the ring, not the thread: the captures hear that nothing more comes, and a new ring
+/// is opened. Otherwise they would go on in silence.
+fn guarded(follow: impl FnOnce() -> Outcome) -> Outcome {
+    // What may be left half changed is given up with the ring.
+    let outcome = catch_unwind(AssertUnwindSafe(follow));
+    outcome.unwrap_or_else(|_panic| {
+        Outcome::Lost("the recorder failed inside; the log says where".to_owned())
+    })
+}
+
 fn log_of(opened: Opened) -> Arc<Log> {
     Arc::new(Log::new(opened, clock::wall_time()))
 }
@@ -240,6 +251,12 @@ mod tests {
     fn an_idle_ring_is_looked_at_a_hundred_times_a_second() {
         assert_eq!(next_period(LONGEST_PERIOD, 0, 32), LONGEST_PERIOD);
         assert_eq!(next_period(SHORTEST_PERIOD, 0, 32), SHORTEST_PERIOD * 2);
+    }
+
+    #[test]
+    fn a_recorder_that_fails_inside_tells_its_captures() {
+        let outcome = guarded(|| panic!("as a broken invariant would"));
+        assert!(matches!(outcome, Outcome::Lost(why) if why.contains("failed inside")));
     }
 
     proptest! {
