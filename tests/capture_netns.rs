@@ -294,14 +294,7 @@ fn a_full_disk_ends_a_capture_and_leaves_a_readable_partial_file() {
     sender.size = 1_000;
     pair.near.within(|| {
         let mut bench = Bench::start(16 << 20, &[INTERFACE]);
-        // A small disk that only the threads from here on see.
-        unshare(CloneFlags::CLONE_NEWNS).unwrap();
-        let mount = |arguments: &[&str]| {
-            let status = Command::new("mount").args(arguments).arg(bench.spool.path()).status();
-            assert!(status.unwrap().success(), "mount {arguments:?}");
-        };
-        assert!(Command::new("mount").args(["--make-rprivate", "/"]).status().unwrap().success());
-        mount(&["-t", "tmpfs", "-o", "size=1800k", "tmpfs"]);
+        mount_small_disk(bench.spool.path(), "1800k");
         bench.begin("full", plan(SECOND, 60 * SECOND));
         bench.wait_until_started();
         (0..5_000).for_each(|_| sender.send());
@@ -313,6 +306,77 @@ fn a_full_disk_ends_a_capture_and_leaves_a_readable_partial_file() {
         contiguous_numbers(&ended.file.path);
         bench.shut_down();
     });
+}
+
+#[test]
+fn a_disk_that_is_full_only_at_the_end_leaves_a_readable_partial_file_too() {
+    let Some(pair) = Pair::quiet() else { return };
+    let mut sender = Sender::new(&pair);
+    sender.size = 1_000;
+    pair.near.within(|| {
+        let mut bench = Bench::start(16 << 20, &[INTERFACE]);
+        mount_small_disk(bench.spool.path(), "200k");
+        let capture = bench.begin("full", plan(SECOND, 60 * SECOND));
+        // The next sync is a second away, so that the disk is found full at the seal.
+        while !matches!(next(&mut bench.reports), Report::Progress { .. }) {}
+        (0..300).for_each(|_| sender.send());
+        bench.engine.stop(&capture, StopReason::Manual);
+        let ended = bench.end();
+        assert_eq!(ended.reason, StopReason::NoSpace);
+        assert!(ended.error.unwrap().contains("No space left"));
+        assert!(ended.file.partial && ended.file.packets > 100);
+        assert_eq!(tshark::figures(&ended.file.path).packets, ended.file.packets);
+        contiguous_numbers(&ended.file.path);
+        bench.shut_down();
+    });
+}
+
+#[test]
+fn a_capture_that_finds_the_disk_full_says_so_and_leaves_nothing() {
+    let Some(pair) = Pair::quiet() else { return };
+    pair.near.within(|| {
+        let mut bench = Bench::start(0, &[INTERFACE]);
+        mount_small_disk(bench.spool.path(), "64k");
+        let filler = bench.spool.path().join("filler");
+        std::fs::write(&filler, vec![0; 100_000]).unwrap_err();
+        bench.begin("full", plan(SECOND, SECOND));
+        let report = next(&mut bench.reports);
+        let Report::Ended { reason: StopReason::NoSpace, error: Some(error), .. } = report else {
+            panic!("{report:?}");
+        };
+        assert!(error.contains("No space left"), "{error}");
+        assert_eq!(std::fs::read_dir(bench.spool.path()).unwrap().count(), 1);
+        bench.shut_down();
+    });
+}
+
+/// Mounts a disk of this size over the folder, for the calling thread and those that it starts.
+fn mount_small_disk(folder: &Path, size: &str) {
+    unshare(CloneFlags::CLONE_NEWNS).unwrap();
+    let mount = |arguments: &[&str]| {
+        let status = Command::new("mount").args(arguments).status();
+        assert!(status.unwrap().success(), "mount {arguments:?}");
+    };
+    mount(&["--make-rprivate", "/"]);
+    let folder = folder.to_str().unwrap();
+    mount(&["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs", folder]);
+}
+
+#[test]
+fn a_crash_right_after_the_start_leaves_a_partial_file_without_packets() {
+    let Some(pair) = Pair::quiet() else { return };
+    let mut bench = pair.near.within(|| Bench::start(0, &[INTERFACE]));
+    let capture = pair.near.within(|| bench.begin("crash", plan(SECOND, 60 * SECOND)));
+    bench.wait_until_started();
+    // What the disk holds at this instant, as a kill would leave it.
+    let spool = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let part = PathBuf::from("crash-0.pcapng.part");
+    std::fs::copy(bench.spool.path().join(&part), spool.path().join(&part)).unwrap();
+    let recovered = seal_leftovers(spool.path(), &capture, &[]);
+    let [file] = &recovered[..] else { panic!("{recovered:?}") };
+    assert!(file.partial);
+    assert_eq!((file.packets, tshark::figures(&file.path).packets), (0, 0));
+    bench.shut_down();
 }
 
 #[test]
@@ -522,6 +586,53 @@ fn what_cannot_be_captured_ends_with_the_reason() {
         assert!(error.starts_with(expected), "{error}");
     }
     bench.shut_down();
+}
+
+#[test]
+fn an_interface_is_recorded_from_when_it_comes_through_down_and_up_and_again_when_it_came_back() {
+    let Some(pair) = Pair::quiet() else { return };
+    let mut bench = pair.near.within(|| Bench::start(0, &["late0"]));
+    assert!(bench.engine.recorders()[0].state.contains("there is no interface 'late0'"));
+    for round in 0..2 {
+        pair.near.ip("link add late0 type veth peer name late1");
+        pair.near.ip("link set late1 up");
+        // It is down, and the recorder waits on it all the same.
+        wait_until(|| bench.engine.recorders()[0].state == "recording");
+        let plan =
+            CapturePlan { interfaces: vec!["late0".to_owned()], ..plan(SECOND, 60 * SECOND) };
+        let capture = pair.near.within(|| bench.begin(&format!("late{round}"), plan));
+        bench.wait_until_started();
+        let open = || pcap::Capture::from_device("late1").unwrap().open().unwrap();
+        let mut raw = pair.near.within(open);
+        for _ in 0..2 {
+            pair.near.ip("link set late0 up");
+            let before = bench.engine.recorders()[0].received;
+            // The kernel takes a while to notice that the cable is plugged in.
+            wait_until(|| {
+                raw.sendpacket(tagged_frame(5)).unwrap();
+                bench.engine.recorders()[0].received > before
+            });
+            pair.near.ip("link set late0 down");
+        }
+        bench.engine.stop(&capture, StopReason::Manual);
+        let ended = bench.end();
+        assert_eq!(
+            (ended.reason, ended.file.packets),
+            (StopReason::Manual, bench.engine.recorders()[0].received)
+        );
+        pair.near.ip("link del late0");
+        wait_until(|| bench.engine.recorders()[0].state != "recording");
+    }
+    bench.shut_down();
+}
+
+/// Waits until it is so, but not for ever.
+fn wait_until(mut is_so: impl FnMut() -> bool) {
+    let give_up_at = clock::boot_time() + 10 * SECOND;
+    while !is_so() {
+        assert!(clock::boot_time() < give_up_at, "it never came to be so");
+        thread::sleep(Duration::from_millis(10));
+    }
 }
 
 #[test]

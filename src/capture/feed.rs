@@ -2,13 +2,13 @@
 //!
 //! Every packet of the window ends in exactly one count: written, not selected, or lost.
 
-use crate::capture::Error;
 use crate::capture::reader::{Loss, Reader, Step};
 use crate::capture::recorder::Recorder;
 use crate::capture::segment::{Segment, statistics};
+use crate::capture::{Error, section};
 use crate::clock::WallTime;
 use crate::filter::{Packet, Program};
-use crate::model::{InterfaceTotals, StopReason};
+use crate::model::{CapturePlan, InterfaceTotals, StopReason};
 use crate::pcapng::{PacketBlock, Statistics, flags};
 use crate::ring::{Direction, Frame};
 
@@ -28,6 +28,20 @@ pub(super) struct Selection {
     pub(super) packets: u64,
     /// 0 keeps packets whole.
     pub(super) bytes_per_packet: usize,
+}
+
+impl Selection {
+    /// What the plan asks for.
+    pub(super) fn new(plan: &CapturePlan) -> Self {
+        Self {
+            from: plan.from(),
+            until: plan.until(),
+            trigger_at: plan.trigger_at,
+            trigger_comment: Some(section::trigger_comment(plan)),
+            packets: plan.limits.packets.unwrap_or(u64::MAX),
+            bytes_per_packet: usize::try_from(plan.limits.bytes_per_packet).unwrap_or(usize::MAX),
+        }
+    }
 }
 
 /// One interface of a capture.
@@ -101,9 +115,11 @@ impl Feed {
         None
     }
 
-    /// Counts what was dropped after the last block.
+    /// Counts what was lost after the last block that was read.
     pub(super) fn close(&mut self) {
-        self.counts.loss.dropped_by_kernel += self.reader.last_drops();
+        let loss = self.reader.last_loss();
+        self.counts.loss.dropped_by_kernel += loss.dropped_by_kernel;
+        self.counts.loss.overrun += loss.overrun;
     }
 
     /// Ends the recorder that ran for this capture alone.

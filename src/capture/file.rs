@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use sha2::{Digest as _, Sha256};
+use tracing::warn;
 
 use crate::capture::Error;
 use crate::capture::aligned::{ALIGNMENT, AlignedBuffer};
@@ -99,8 +100,16 @@ impl SpoolFile {
         Ok(())
     }
 
-    /// Writes the rest, cuts the padding, syncs, and publishes the file under its final name.
-    pub(super) fn seal(mut self) -> Result<Whole, Error> {
+    /// Removes the file, which holds nothing that is worth keeping.
+    pub(super) fn discard(self) {
+        if let Err(error) = durable::remove(&self.part) {
+            warn!(path = %self.part.display(), "an empty file stays behind: {error}");
+        }
+    }
+
+    /// Writes the rest, cuts the padding, syncs, and publishes the file under its final name. After
+    /// that, or an error, nothing more may be put into it.
+    pub(super) fn seal(&mut self) -> Result<Whole, Error> {
         self.write_pages()?;
         self.write_rest()?;
         let size_bytes = self.len();
@@ -108,7 +117,8 @@ impl SpoolFile {
         self.file.sync_all().map_err(Error::file("syncing", &self.part))?;
         self.hasher.update(self.buffer.bytes());
         durable::publish(&self.part, &self.whole).map_err(Error::file("publishing", &self.part))?;
-        Ok(Whole { path: self.whole, size_bytes, sha256: hexadecimal(&self.hasher.finalize()) })
+        let sha256 = hexadecimal(&self.hasher.finalize_reset());
+        Ok(Whole { path: self.whole.clone(), size_bytes, sha256 })
     }
 
     /// Writes the whole pages of the buffer.

@@ -24,6 +24,7 @@ use crate::capture::reader::Reader;
 use crate::capture::recorder::Recorder;
 use crate::capture::recovery::seal_leftovers;
 use crate::capture::segment::{Beginning, Segment};
+use crate::capture::window::Window;
 use crate::capture::{Error, interface, private, section};
 use crate::clock::{self, BootTime, Now, WallTime};
 use crate::filter::{self, LinkType};
@@ -87,9 +88,9 @@ struct End {
 }
 
 impl End {
-    fn failed(error: String) -> Self {
+    fn failed(reason: StopReason, error: String) -> Self {
         let (totals, interfaces) = (Totals::default(), Vec::new());
-        Self { reason: StopReason::Error, error: Some(error), totals, interfaces }
+        Self { reason, error: Some(error), totals, interfaces }
     }
 }
 
@@ -108,7 +109,7 @@ impl Job {
         let outcome = catch_unwind(AssertUnwindSafe(|| self.take()));
         let end = match outcome {
             Ok(Ok(end)) => end,
-            Ok(Err(error)) => End::failed(error.sentence()),
+            Ok(Err(error)) => End::failed(reason_of(&error), error.sentence()),
             // The panic's own text has gone to the log by then.
             Err(_panic) => self.salvage(),
         };
@@ -123,7 +124,8 @@ impl Job {
 
     /// After a panic: what had reached the disk is sealed as after a crash of the whole worker.
     fn salvage(&self) -> End {
-        let mut end = End::failed("the capture failed inside; the log says where".to_owned());
+        let error = "the capture failed inside; the log says where".to_owned();
+        let mut end = End::failed(StopReason::Error, error);
         for file in seal_leftovers(&self.spool, &self.capture, &[]) {
             end.totals.packets += file.packets;
             end.totals.bytes += file.size_bytes;
@@ -148,26 +150,27 @@ impl Job {
         self.tell(Report::Started { capture: self.capture.clone(), held_from });
 
         let followed = self.follow(&mut feeds, &mut segment, begun);
-        let (reason, end, mut error) = match followed {
+        let (mut reason, end, mut error) = match followed {
             Ok(Closing { reason, at, .. }) => {
                 let is_lost = reason == StopReason::InterfaceLost;
                 let lost = feeds.iter().filter(|_feed| is_lost).find_map(Feed::lost);
                 (reason, Some(at), lost.map(|error| error.sentence()))
             }
-            Err(error) if error.is_no_space() => {
-                (StopReason::NoSpace, None, Some(error.sentence()))
-            }
-            Err(error) => (StopReason::Error, None, Some(error.sentence())),
+            Err(error) => (reason_of(&error), None, Some(error.sentence())),
         };
         if !is_limit(reason) {
             feeds.iter_mut().for_each(Feed::close);
         }
         let bytes = segment.len();
-        let sealed = match end {
-            Some(end) => seal(segment, &feeds, end).map(Some),
-            // Writing is what failed: what has reached the disk is closed as it is.
-            None => segment.salvage(),
-        };
+        let mut whole = None;
+        if let Some(end) = end {
+            match seal(&mut segment, &feeds, end) {
+                Ok(file) => whole = Some(file),
+                Err(why) => (reason, error) = (reason_of(&why), Some(why.sentence())),
+            }
+        }
+        // Where writing is what failed, what has reached the disk is closed as it is.
+        let sealed = whole.map_or_else(|| segment.salvage(), |file| Ok(Some(file)));
         let mut totals = totals(&feeds, bytes);
         match sealed {
             Ok(Some(file)) => {
@@ -222,14 +225,14 @@ impl Job {
         segment: &mut Segment,
         begun: Now,
     ) -> Result<Closing, Error> {
-        let mut selection = self.selection();
-        // By the clock that nobody sets; the window itself is a matter of time stamps.
-        let time_is_up = begun.boot + self.plan.until().since(begun.wall);
+        let mut selection = Selection::new(&self.plan);
+        let window = Window::new(&self.plan, begun);
         let mut closing: Option<Closing> = None;
         let mut tick_at = begun.boot + FIRST_TICK;
         loop {
             let now = clock::now();
-            closing = closing.or_else(|| self.closing(feeds, now, time_is_up));
+            window.widen(&mut selection, now);
+            closing = closing.or_else(|| self.closing(feeds, now, &window));
             selection.until = closing.map_or(selection.until, |closing| closing.at);
             if now.boot >= tick_at {
                 segment.sync()?;
@@ -247,7 +250,7 @@ impl Job {
                     Some(closing) if self.is_drained(feeds, closing, now) => return Ok(closing),
                     Some(_) => self.orders.bell.wait(DRAIN_WAIT),
                     None => {
-                        let wake_at = tick_at.min(time_is_up);
+                        let wake_at = tick_at.min(window.time_is_up());
                         self.orders.bell.wait(wake_at.since(now.boot));
                     }
                 },
@@ -255,23 +258,11 @@ impl Job {
         }
     }
 
-    fn selection(&self) -> Selection {
-        let plan = &self.plan;
-        Selection {
-            from: plan.from(),
-            until: plan.until(),
-            trigger_at: plan.trigger_at,
-            trigger_comment: Some(section::trigger_comment(plan)),
-            packets: plan.limits.packets.unwrap_or(u64::MAX),
-            bytes_per_packet: usize::try_from(plan.limits.bytes_per_packet).unwrap_or(usize::MAX),
-        }
-    }
-
     /// Whether the window ends here, and why.
-    fn closing(&self, feeds: &[Feed], now: Now, time_is_up: BootTime) -> Option<Closing> {
-        let until = self.plan.until().min(now.wall);
+    fn closing(&self, feeds: &[Feed], now: Now, window: &Window) -> Option<Closing> {
+        let until = window.until(now).min(now.wall);
         let ordered = self.orders.stopped().map(|(reason, at)| (reason, at.min(until)));
-        let timed = (now.boot >= time_is_up).then_some((StopReason::TimeExceeded, until));
+        let timed = (now.boot >= window.time_is_up()).then_some((StopReason::TimeExceeded, until));
         let lost = || feeds.iter().any(|feed| feed.reader().log().lost().is_some());
         let lost = || lost().then_some((StopReason::InterfaceLost, until));
         let (reason, at) = ordered.or(timed).or_else(lost)?;
@@ -303,10 +294,15 @@ impl Job {
 }
 
 /// Adds the counts of each interface and publishes the file.
-fn seal(segment: Segment, feeds: &[Feed], end: WallTime) -> Result<SealedFile, Error> {
+fn seal(segment: &mut Segment, feeds: &[Feed], end: WallTime) -> Result<SealedFile, Error> {
     let now = clock::wall_time();
     let statistics: Vec<_> = feeds.iter().map(|feed| feed.statistics(now, end)).collect();
     segment.seal(&statistics)
+}
+
+/// The reason of a capture that an error ends.
+fn reason_of(error: &Error) -> StopReason {
+    if error.is_no_space() { StopReason::NoSpace } else { StopReason::Error }
 }
 
 /// Whether the window ended at a packet, not at an instant.

@@ -97,17 +97,7 @@ pub(super) struct Log {
 
 impl Log {
     pub(super) fn new(opened: Opened, at: WallTime) -> Self {
-        let book = Book {
-            entries: VecDeque::new(),
-            received: 0,
-            dropped: 0,
-            next: FIRST_SEQUENCE,
-            held_from: at,
-            looked_at: at,
-            lost: None,
-            bells: Vec::new(),
-        };
-        Self { ring: opened.ring, index: opened.index, book: Mutex::new(book) }
+        Self { ring: opened.ring, index: opened.index, book: Mutex::new(Book::new(at)) }
     }
 
     pub(super) const fn ring(&self) -> &Ring {
@@ -218,6 +208,19 @@ impl Log {
 }
 
 impl Book {
+    fn new(at: WallTime) -> Self {
+        Self {
+            entries: VecDeque::new(),
+            received: 0,
+            dropped: 0,
+            next: FIRST_SEQUENCE,
+            held_from: at,
+            looked_at: at,
+            lost: None,
+            bells: Vec::new(),
+        }
+    }
+
     fn enter(&mut self, header: &Header) {
         self.entries.push_back(Entry {
             sequence: header.sequence,
@@ -235,9 +238,14 @@ impl Book {
     /// Gives blocks back, oldest first, until at most `keep` are held or the oldest is pinned.
     fn give_back(&mut self, ring: &Ring, keep: u32) {
         while ring.held() > keep && ring.give_back_oldest() {
-            if let Some(gone) = self.entries.pop_front() {
-                self.held_from = self.held_from.max(gone.last_at);
-            }
+            self.forget_oldest();
+        }
+    }
+
+    fn forget_oldest(&mut self) {
+        if let Some(gone) = self.entries.pop_front() {
+            // Not the latest of all stamps: where the clock was set back, that would stand for long.
+            self.held_from = gone.last_at;
         }
     }
 
@@ -255,5 +263,30 @@ impl Book {
             }
             None => false,
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn after_the_clock_was_set_back_the_window_begins_at_the_oldest_block_again() {
+        let at = WallTime::from_nanos;
+        let mut book = Book::new(at(900));
+        for (sequence, last) in [(1, 1_000), (2, 500)] {
+            book.enter(&Header {
+                sequence,
+                packets: 1,
+                used_bytes: 100,
+                opened_at: at(last),
+                last_at: at(last),
+                losing: false,
+            });
+        }
+        book.forget_oldest();
+        assert_eq!(book.held_from, at(1_000));
+        book.forget_oldest();
+        assert_eq!(book.held_from, at(500));
     }
 }

@@ -25,6 +25,7 @@ mod recorder;
 mod recovery;
 mod section;
 mod segment;
+mod window;
 
 use std::path::PathBuf;
 

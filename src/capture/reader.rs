@@ -87,13 +87,20 @@ impl Reader {
         }
     }
 
-    /// Drops between the last block that was read and the next one, as far as they are known.
-    pub(super) fn last_drops(&mut self) -> u64 {
-        let dropped = match self.log.find(self.next) {
-            Found::NotYet { dropped } => dropped,
-            Found::Gone(entry) | Found::Held(entry, _) => entry.dropped_before,
+    /// What was lost between the last block that was read and the next one, as far as it is known.
+    /// For a reader that ends where it was overrun this is too much, never too little: which of the
+    /// overwritten packets came before the end of its window nobody knows any more.
+    pub(super) fn last_loss(&mut self) -> Loss {
+        let (dropped, received) = match self.log.find(self.next) {
+            Found::NotYet { dropped } => (dropped, self.received),
+            Found::Gone(entry) | Found::Held(entry, _) => {
+                (entry.dropped_before, entry.received_before)
+            }
         };
-        dropped - std::mem::replace(&mut self.dropped, dropped)
+        Loss {
+            dropped_by_kernel: dropped - std::mem::replace(&mut self.dropped, dropped),
+            overrun: received - std::mem::replace(&mut self.received, received),
+        }
     }
 
     /// Whether every packet that arrived before this instant was read.
@@ -102,5 +109,68 @@ impl Reader {
             Some(opened_at) => opened_at >= at,
             None => self.log.is_read_up(self.next, at),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::UdpSocket;
+    use std::thread;
+
+    use nix::sched::{CloneFlags, unshare};
+
+    use super::*;
+    use crate::capture::log::SETTLE;
+    use crate::capture::opener::{self, Request};
+    use crate::clock;
+
+    /// Runs `body` with a log of the smallest ring there is, which records the loopback device of a
+    /// network namespace of its own, and with a function that sends a packet there.
+    fn with_log(body: impl FnOnce(&Arc<Log>, &dyn Fn()) + Send) {
+        thread::scope(|scope| {
+            let inside = || {
+                if let Err(error) = unshare(CloneFlags::CLONE_NEWNET) {
+                    println!("skipped: a network namespace needs CAP_SYS_ADMIN: {error}");
+                    return;
+                }
+                let up = ["link", "set", "lo", "up"];
+                assert!(std::process::Command::new("ip").args(up).status().unwrap().success());
+                let request = Request {
+                    interface: "lo".to_owned(),
+                    memory_bytes: 0,
+                    bytes_per_packet: 0,
+                    promiscuous: false,
+                    program: Vec::new(),
+                };
+                let log = Arc::new(Log::new(opener::open(&request).unwrap(), clock::wall_time()));
+                let to = UdpSocket::bind("127.0.0.1:0").unwrap();
+                let from = UdpSocket::bind("127.0.0.1:0").unwrap();
+                from.connect(to.local_addr().unwrap()).unwrap();
+                body(&log, &|| assert_eq!(from.send(&[0; 8_000]).unwrap(), 8_000));
+            };
+            let outcome = scope.spawn(inside).join();
+            outcome.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        });
+    }
+
+    #[test]
+    fn what_was_overwritten_before_the_end_of_the_window_is_counted_though_nothing_follows() {
+        with_log(|log, send| {
+            let mut reader = Reader::new(Arc::clone(log), clock::wall_time(), &Arc::default());
+            for _ in 0..10 {
+                send();
+            }
+            let end = clock::wall_time() + SETTLE;
+            thread::sleep(SETTLE);
+            // On and on, until nothing is left of the window.
+            while reader.next_opened_at().is_none_or(|opened_at| opened_at <= end) {
+                send();
+                log.look(clock::wall_time()).unwrap();
+            }
+            assert!(reader.is_past(end));
+            let Loss { overrun, dropped_by_kernel } = reader.last_loss();
+            assert!(overrun >= 10 && dropped_by_kernel == 0, "{overrun}, {dropped_by_kernel}");
+            assert_eq!(reader.last_loss(), Loss::default());
+        });
     }
 }

@@ -1,9 +1,10 @@
 //! The always-on recorder of one interface: a thread that follows the headers of the blocks.
 //!
 //! It does no work per packet, and looks at a timer: that costs the same at every packet rate. The
-//! period follows the fill rate, so that the blocks that the kernel has free always outlast it.
+//! period follows the fill rate, so that the slack that the kernel has always outlasts it.
 //! When its interface goes away it tries to open a new ring once a second.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -147,7 +148,7 @@ impl Shared {
                 Current::Away(_) => None,
             };
             if let Some(log) = current {
-                match self.follow(&log) {
+                match guarded(|| self.follow(&log)) {
                     Outcome::Stopped => return,
                     Outcome::Lost(why) => {
                         warn!(interface = self.request.interface, "recording ended: {why}");
@@ -189,7 +190,7 @@ impl Shared {
                     return self.look_last(log);
                 }
             }
-            period = next_period(period, new, log.ring().geometry().reserve());
+            period = next_period(period, new, log.ring().geometry().slack());
             self.bell.wait(period);
         }
     }
@@ -214,15 +215,25 @@ impl Shared {
     }
 }
 
+/// A panic ends the ring, not the thread: the captures hear that nothing more comes, and a new ring
+/// is opened. Otherwise they would go on in silence.
+fn guarded(follow: impl FnOnce() -> Outcome) -> Outcome {
+    // What may be left half changed is given up with the ring.
+    let outcome = catch_unwind(AssertUnwindSafe(follow));
+    outcome.unwrap_or_else(|_panic| {
+        Outcome::Lost("the recorder failed inside; the log says where".to_owned())
+    })
+}
+
 fn log_of(opened: Opened) -> Arc<Log> {
     Arc::new(Log::new(opened, clock::wall_time()))
 }
 
-/// The time until the next look, after one that found `new` blocks of a ring that has `reserve`
-/// free ones: short enough that at this rate at most an eighth of the reserve fills, so that a burst of
-/// eight times the rate is still covered; longer again, step by step, when the rate falls.
-fn next_period(period: Duration, new: u32, reserve: u32) -> Duration {
-    let budget = (reserve / 8).max(1);
+/// The time until the next look, after one that found `new` blocks of a ring with this slack: short
+/// enough that at this rate at most half of the slack fills, so that a look that comes late, or a
+/// burst of twice the rate, is still covered; longer again, step by step, when the rate falls.
+fn next_period(period: Duration, new: u32, slack: u32) -> Duration {
+    let budget = (slack / 2).max(1);
     if new > budget {
         (period * budget / new).max(SHORTEST_PERIOD)
     } else {
@@ -233,27 +244,35 @@ fn next_period(period: Duration, new: u32, reserve: u32) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ring::Geometry;
     use proptest::prelude::*;
 
     #[test]
     fn an_idle_ring_is_looked_at_a_hundred_times_a_second() {
-        assert_eq!(next_period(LONGEST_PERIOD, 0, 136), LONGEST_PERIOD);
-        assert_eq!(next_period(SHORTEST_PERIOD, 0, 136), SHORTEST_PERIOD * 2);
+        assert_eq!(next_period(LONGEST_PERIOD, 0, 32), LONGEST_PERIOD);
+        assert_eq!(next_period(SHORTEST_PERIOD, 0, 32), SHORTEST_PERIOD * 2);
+    }
+
+    #[test]
+    fn a_recorder_that_fails_inside_tells_its_captures() {
+        let outcome = guarded(|| panic!("as a broken invariant would"));
+        assert!(matches!(outcome, Outcome::Lost(why) if why.contains("failed inside")));
     }
 
     proptest! {
         #[test]
-        fn at_a_steady_rate_the_reserve_outlasts_the_period(
-            blocks_per_second in 1_u32..20_000, reserve in 16_u32..16_000
+        fn at_a_steady_rate_the_slack_outlasts_the_period(
+            blocks_per_second in 1_u32..10_000, memory in 0_u64..1 << 36
         ) {
+            let slack = Geometry::for_memory(memory).slack();
             let mut period = LONGEST_PERIOD;
             let filled = |period: Duration| (period.as_secs_f64() * f64::from(blocks_per_second)).floor();
             for _ in 0..12 {
                 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "small")]
                 let new = filled(period) as u32;
-                period = next_period(period, new, reserve);
+                period = next_period(period, new, slack);
             }
-            prop_assert!(filled(period) <= f64::from(reserve), "{period:?}");
+            prop_assert!(filled(period) <= f64::from(slack), "{period:?}");
             prop_assert!((SHORTEST_PERIOD..=LONGEST_PERIOD).contains(&period));
         }
     }

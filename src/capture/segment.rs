@@ -49,7 +49,7 @@ fn file_name(capture: &CaptureId, index: u32) -> String {
 }
 
 impl Segment {
-    /// Creates the file. One block of the ring, `block_bytes`, may be put into it between two calls
+    /// Creates the file and brings its own records to the disk. One block of the ring, `block_bytes`, may be put into it between two calls
     /// of [`make_room`](Self::make_room).
     pub(super) fn create(
         spool: &Path,
@@ -67,6 +67,11 @@ impl Segment {
         let burst = block_bytes.max(head.len()) + BURST_SLACK;
         let mut file = SpoolFile::create(spool.join(file_name(capture, index)), burst)?;
         file.put(&head);
+        // From here on a crash leaves a file that says what it was to hold.
+        if let Err(error) = file.sync() {
+            file.discard();
+            return Err(error);
+        }
         Ok(Self {
             index,
             file,
@@ -108,8 +113,8 @@ impl Segment {
         true
     }
 
-    /// Adds the statistics and publishes the file.
-    pub(super) fn seal(mut self, statistics: &[Statistics<'_>]) -> Result<SealedFile, Error> {
+    /// Adds the statistics and publishes the file. After an error it can only be salvaged.
+    pub(super) fn seal(&mut self, statistics: &[Statistics<'_>]) -> Result<SealedFile, Error> {
         self.file.make_room()?;
         for interface in statistics {
             interface_statistics(&mut self.file, interface);

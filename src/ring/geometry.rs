@@ -20,8 +20,10 @@ const MIN_BLOCKS: u32 = 32;
 /// sequence numbers no longer tell the place of a block.
 const MAX_BLOCKS: u32 = 65_535;
 
-/// Blocks that stay free beyond the quarter that the kernel looks ahead (see [`Geometry::keep`]).
+/// Blocks that stay free beyond the quarter that the kernel looks ahead (see [`Geometry::keep`]):
+/// at least so many, and one in so many of the ring.
 const SLACK_BLOCKS: u32 = 8;
+const SLACK_SHARE: u32 = 16;
 
 /// The window that trickling traffic shall reach, in which every block is closed by the timer.
 const TRICKLE_WINDOW: Duration = Duration::from_secs(30);
@@ -70,9 +72,10 @@ impl Geometry {
         keep(self.blocks)
     }
 
-    /// The blocks that the kernel can always fill while nobody gives any back.
-    pub fn reserve(&self) -> u32 {
-        self.blocks - self.keep()
+    /// The blocks that the kernel can fill before it finds the ring low on room, while nobody gives
+    /// any back. Beyond them it loses single packets, though a quarter of the ring is still free.
+    pub fn slack(&self) -> u32 {
+        slack(self.blocks)
     }
 
     /// The longest time between a packet's arrival and the closing of its block: the timer of newer
@@ -83,7 +86,12 @@ impl Geometry {
 }
 
 const fn keep(blocks: u32) -> u32 {
-    blocks - blocks / 4 - SLACK_BLOCKS
+    blocks - blocks / 4 - slack(blocks)
+}
+
+const fn slack(blocks: u32) -> u32 {
+    let share = blocks / SLACK_SHARE;
+    if share > SLACK_BLOCKS { share } else { SLACK_BLOCKS }
 }
 
 #[cfg(test)]
@@ -110,7 +118,8 @@ mod tests {
             prop_assert!((32..=65_535).contains(&ring.blocks));
             prop_assert!(ring.bytes() <= memory.max(512 * 1024));
             prop_assert!(ring.keep() >= 16);
-            prop_assert!(ring.reserve() >= ring.blocks / 4 + 2);
+            prop_assert!(ring.blocks - ring.keep() >= ring.blocks / 4 + ring.slack());
+            prop_assert!(ring.slack() >= 8);
             prop_assert!((100..=250).contains(&ring.retire_ms));
         }
 
