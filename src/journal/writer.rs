@@ -61,6 +61,8 @@ fn run(mut connection: Connection, lock: Lock, kept: Kept, mut inbox: mpsc::Rece
                 answer_to(done, result);
                 if failed {
                     abandon(connection);
+                    // Before the inbox: whoever sees it closed may open the directory again.
+                    drop(lock);
                     return;
                 }
             }
