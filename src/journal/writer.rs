@@ -61,7 +61,7 @@ fn run(mut connection: Connection, lock: Lock, kept: Kept, mut inbox: mpsc::Rece
                 answer_to(done, result);
                 if failed {
                     abandon(connection);
-                    // Before the inbox goes, which is what `close` waits for.
+                    // Before the inbox: whoever sees it closed may open the directory again.
                     drop(lock);
                     return;
                 }
