@@ -17,8 +17,6 @@ pub enum Suppression {
     HourlyCeiling,
     /// The event says that the alert is over.
     Resolved,
-    /// The worker is stopping.
-    Stopping,
 }
 
 impl Suppression {
@@ -31,7 +29,6 @@ impl Suppression {
                 "as many captures began in the last hour as ceilings.captures_per_hour allows"
             }
             Self::Resolved => "the event says that the alert is over",
-            Self::Stopping => "the worker is stopping",
         }
     }
 }

@@ -28,7 +28,7 @@ pub enum Input {
     Notified { notice: NoticeId, result: Result<(), Failure> },
     /// Somebody wants this capture to end.
     Stop { capture: CaptureId, reason: StopReason },
-    /// The worker is stopping: nothing new begins.
+    /// The worker is stopping: no event comes any more, nothing new leaves.
     Shutdown,
 }
 

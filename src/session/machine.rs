@@ -1,21 +1,20 @@
 //! The one owner of the state.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
-use crate::backoff::Backoff;
 use crate::clock::{BootTime, Now};
 use crate::model::{
     Capture, CaptureId, Change, Decision, Delivery, Event, GroupKey, Health, Notice, NoticeId,
-    Outcome, Proposal, Receipt, Rejected, Report, SealedFile, Segment, SegmentState, State,
-    Suppression, Totals, Verdict,
+    Outcome, Proposal, Rejected, Report, SealedFile, Segment, SegmentState, State, Suppression,
+    Totals, Verdict,
 };
 use crate::random::Sequence;
 
 use super::admission::{Admission, Gate};
 use super::attempts::Attempts;
 use super::health::Board;
-use super::{Action, Ceilings, Effects, Failure, Input, closing};
+use super::transfer::Outgoing;
+use super::{Action, Ceilings, Effects, Input, closing};
 
 /// Uploads at one time: enough to use a slow line, few enough to leave the host its own.
 const UPLOADS_AT_ONCE: usize = 2;
@@ -33,19 +32,8 @@ const RECOVERIES_AT_ONCE: usize = 2;
 /// for somebody to repair a credential.
 pub(super) const REFUSALS_UNTIL_GIVEN_UP: u32 = 12;
 
-/// A notice that could not be delivered for so long, and that often in this run, is dead.
-const NOTICE_BUDGET: Duration = Duration::from_secs(24 * 3600);
-
 /// One segment: its capture and its index.
 pub(super) type SegmentKey = (CaptureId, u32);
-
-/// A notice on its way.
-#[derive(Debug)]
-pub(super) struct Outgoing {
-    pub(super) notice: Notice,
-    /// By the clock that nobody sets: one that is put right must not end what has just begun.
-    give_up_at: BootTime,
-}
 
 /// All state of the worker. See the module's page for how it is driven.
 #[derive(Debug)]
@@ -60,10 +48,10 @@ pub struct Machine {
     pub(super) leftovers: Attempts<CaptureId>,
     pub(super) uploads: Attempts<SegmentKey>,
     pub(super) removals: Attempts<SegmentKey>,
-    notices: BTreeMap<NoticeId, Outgoing>,
-    sends: Attempts<NoticeId>,
-    storages: Board,
-    notifiers: Board,
+    pub(super) notices: BTreeMap<NoticeId, Outgoing>,
+    pub(super) sends: Attempts<NoticeId>,
+    pub(super) storages: Board,
+    pub(super) notifiers: Board,
     pub(super) random: Sequence,
     stopping: bool,
 }
@@ -147,6 +135,11 @@ impl Machine {
         work.into_iter().flatten().chain(self.gate.next_sweep()).min()
     }
 
+    /// Whether it was told to stop: events are left to their senders then, who send them again.
+    pub const fn is_stopping(&self) -> bool {
+        self.stopping
+    }
+
     /// Captures on which work is left.
     pub fn open_captures(&self) -> impl Iterator<Item = &Capture> {
         self.captures.values()
@@ -190,9 +183,6 @@ impl Machine {
     }
 
     fn propose(&mut self, proposal: Proposal, now: Now, effects: &mut Effects) -> Decision {
-        if self.stopping {
-            return Decision::Suppressed(Suppression::Stopping);
-        }
         let (captures, leftovers) = (&self.captures, &self.leftovers);
         let is_running = |id: &CaptureId| is_running(captures, leftovers, id);
         let running = captures.keys().filter(|id| is_running(id)).count();
@@ -302,80 +292,6 @@ impl Machine {
         self.uploads.add((id.clone(), index), now.boot);
     }
 
-    fn uploaded(&mut self, key: SegmentKey, result: Result<Receipt, Failure>, now: Now) {
-        let Some(capture) = self.captures.get(&key.0) else {
-            self.uploads.finish(&key);
-            return;
-        };
-        let storage = capture.plan.storage.clone();
-        self.storages.note(&storage, result.as_ref().map(|_| ()), now.wall);
-        match result {
-            Ok(receipt) => {
-                self.uploads.finish(&key);
-                self.change_segment(&key, |segment| {
-                    segment.state = SegmentState::Stored;
-                    segment.receipt = Some(receipt);
-                });
-                self.removals.add(key, now.boot);
-            }
-            Err(failure) => {
-                let random = self.random.next();
-                let failures = self.uploads.retry(&key, Backoff::REMOTE, now.boot, random);
-                if !failure.transient && failures >= REFUSALS_UNTIL_GIVEN_UP {
-                    self.uploads.finish(&key);
-                    self.change_segment(&key, |segment| segment.state = SegmentState::Stranded);
-                    self.change(&key.0, |capture| {
-                        capture.error =
-                            Some(format!("storage '{storage}' refuses it: {}", failure.message));
-                    });
-                }
-            }
-        }
-    }
-
-    fn removed(&mut self, key: SegmentKey, result: &Result<(), Failure>, now: Now) {
-        match result {
-            Ok(()) => {
-                self.removals.finish(&key);
-                self.change_segment(&key, |segment| segment.state = SegmentState::Retired);
-            }
-            Err(_) => {
-                let random = self.random.next();
-                self.removals.retry(&key, Backoff::REMOTE, now.boot, random);
-            }
-        }
-    }
-
-    fn notified(
-        &mut self,
-        id: &NoticeId,
-        result: Result<(), Failure>,
-        now: Now,
-        effects: &mut Effects,
-    ) {
-        let Some(Outgoing { notice, give_up_at }) = self.notices.get_mut(id) else {
-            self.sends.finish(id);
-            return;
-        };
-        self.notifiers.note(&notice.notifier, result.as_ref().map(|_| ()), now.wall);
-        notice.delivery = match result {
-            Ok(()) => Delivery::Delivered,
-            Err(failure) => {
-                let random = self.random.next();
-                let failures = self.sends.retry(id, Backoff::REMOTE, now.boot, random);
-                let is_hopeless = !failure.transient || now.boot >= *give_up_at;
-                if failures < REFUSALS_UNTIL_GIVEN_UP || !is_hopeless {
-                    return;
-                }
-                effects.actions.push(Action::GivenUp(Box::new(notice.clone())));
-                Delivery::Dead
-            }
-        };
-        effects.changes.push(Change::Notice(Box::new(notice.clone())));
-        self.notices.remove(id);
-        self.sends.finish(id);
-    }
-
     /// Captures whose last piece of work is done get their end, and their notices with it.
     fn reach_ends(&mut self, now: Now, effects: &mut Effects) {
         let mut outgoing = Vec::new();
@@ -405,48 +321,6 @@ impl Machine {
         outgoing.into_iter().for_each(|notice| self.send(notice, now));
     }
 
-    /// Puts a notice into the outbox.
-    pub(super) fn send(&mut self, notice: Notice, now: Now) {
-        let left = NOTICE_BUDGET.saturating_sub(now.wall.since(notice.created_at));
-        let id = notice.id.clone();
-        self.sends.add(id.clone(), now.boot);
-        self.notices.insert(id, Outgoing { notice, give_up_at: now.boot + left });
-    }
-
-    fn start_uploads(&mut self, now: Now, effects: &mut Effects) {
-        for key in self.uploads.take_due(now.boot) {
-            let Some(capture) = self.captures.get(&key.0) else { continue };
-            let Some(segment) = capture.segments.iter().find(|s| s.file.index == key.1) else {
-                continue;
-            };
-            effects.actions.push(Action::Upload {
-                storage: capture.plan.storage.clone(),
-                segment: Box::new(segment.clone()),
-            });
-            if capture.state == State::Sealed {
-                self.change(&key.0, |capture| capture.state = State::Uploading);
-            }
-        }
-    }
-
-    fn start_removals(&mut self, now: Now, effects: &mut Effects) {
-        for key in self.removals.take_due(now.boot) {
-            let segments = self.captures.get(&key.0).map(|capture| &capture.segments);
-            if let Some(segment) = segments.and_then(|s| s.iter().find(|s| s.file.index == key.1)) {
-                let path = segment.file.path.clone();
-                effects.actions.push(Action::Remove { capture: key.0, index: key.1, path });
-            }
-        }
-    }
-
-    fn start_sends(&mut self, now: Now, effects: &mut Effects) {
-        for id in self.sends.take_due(now.boot) {
-            if let Some(outgoing) = self.notices.get(&id) {
-                effects.actions.push(Action::Send(Box::new(outgoing.notice.clone())));
-            }
-        }
-    }
-
     /// Writes what has changed, and lets go of captures on which nothing is left to do.
     fn persist_dirty(&mut self, effects: &mut Effects) {
         for id in std::mem::take(&mut self.dirty) {
@@ -467,14 +341,6 @@ impl Machine {
             change(capture);
             self.dirty.insert(id.clone());
         }
-    }
-
-    fn change_segment(&mut self, key: &SegmentKey, change: impl FnOnce(&mut Segment)) {
-        self.change(&key.0, |capture| {
-            if let Some(segment) = capture.segments.iter_mut().find(|s| s.file.index == key.1) {
-                change(segment);
-            }
-        });
     }
 
     fn is_running(&self, id: &CaptureId) -> bool {

@@ -19,6 +19,7 @@ mod health;
 mod input;
 mod machine;
 mod restore;
+mod transfer;
 
 use std::time::Duration;
 

@@ -27,7 +27,7 @@ use crate::upload::{self, Storages};
 use crate::{random, spawn};
 
 use super::handle::Handle;
-use super::run_loop::{Inbox, Loop};
+use super::run_loop::{Halt, Inbox, Loop};
 use super::spool;
 
 /// Deliveries between the sources and the loop: a few batches, so that neither waits for the other.
@@ -159,11 +159,11 @@ impl Worker {
         drop(deliveries);
 
         let engine = Arc::clone(&run_loop.engine);
-        let stopping = run_loop.stopping();
+        let halt = Halt { stop, drain: CancellationToken::new() };
+        let drain = halt.drain.clone();
         spawn::task("stop", async move {
-            stop.cancelled().await;
+            drain.cancelled().await;
             tracing::info!("stopping: sources, then captures");
-            stopping.await;
             sources_stop.cancel();
             settle("sources", futures_util::future::join_all(running)).await;
             settle("captures", engine.shutdown()).await;
@@ -173,7 +173,7 @@ impl Worker {
         });
 
         let notifiers = Arc::clone(&run_loop.notifiers);
-        let journal = run_loop.run(inbox).await?;
+        let journal = run_loop.run(inbox, halt).await?;
         // One that is still sending is cut off; its notice waits in the journal.
         if let Some(notifiers) = Arc::into_inner(notifiers) {
             settle("notifiers", notifiers.shutdown()).await;

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio_util::sync::CancellationToken;
 
 use crate::capture::Engine;
 use crate::clock::{self, BootTime, Now, WallTime};
@@ -29,6 +30,8 @@ enum News {
     Request(Request),
     /// Something became due.
     Deadline,
+    /// The worker is asked to stop.
+    Stop,
     /// The sources and the engine have stopped; nothing more comes.
     Drained,
 }
@@ -43,6 +46,16 @@ pub(super) struct Inbox {
     pub(super) deliveries: mpsc::Receiver<Delivery>,
     /// Completes when the sources and the engine have stopped.
     pub(super) drained: oneshot::Receiver<()>,
+}
+
+/// How the worker stops.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Halt {
+    /// Cancelled from outside to stop the worker.
+    pub(super) stop: CancellationToken,
+    /// Cancelled by the loop once it takes no more events and has acted on all that it took: the
+    /// sources and the engine may stop.
+    pub(super) drain: CancellationToken,
 }
 
 /// The loop and all that it acts through.
@@ -74,13 +87,17 @@ impl Loop {
     ///
     /// # Errors
     /// The journal failed: nothing that was not acknowledged can be relied on.
-    pub(super) async fn run(mut self, mut inbox: Inbox) -> Result<Journal, journal::Error> {
+    pub(super) async fn run(
+        mut self,
+        mut inbox: Inbox,
+        halt: Halt,
+    ) -> Result<Journal, journal::Error> {
         let mut batch = Vec::with_capacity(BATCH);
         self.unexplained_files = spool::unexplained(&self.spool, &self.journal).await;
         // What an earlier run left is taken up before any news.
         self.turn(&mut batch).await?;
         loop {
-            let first = select(&mut inbox, self.machine.next_deadline()).await;
+            let first = select(&mut inbox, &self.machine, &halt).await;
             let drained = matches!(first, News::Drained);
             batch.push(first);
             gather(&mut inbox, &mut batch, drained);
@@ -88,13 +105,10 @@ impl Loop {
             if drained {
                 return Ok(self.journal);
             }
+            if self.machine.is_stopping() {
+                halt.drain.cancel();
+            }
         }
-    }
-
-    /// Tells the machine, through its own queue, that the worker is stopping.
-    pub(super) fn stopping(&self) -> impl Future<Output = ()> + Send + use<> {
-        let results = self.results.clone();
-        async move { drop(results.send(Input::Shutdown).await) }
     }
 
     /// One batch, from news to deeds.
@@ -105,11 +119,11 @@ impl Loop {
         for news in batch.drain(..) {
             match news {
                 News::Input(input) => self.machine.apply(input, now, &mut effects),
-                News::Delivery(delivery) => waiting.push(self.take(delivery, now, &mut effects)),
-                News::Request(Request::Deliver(delivery)) => {
-                    waiting.push(self.take(delivery, now, &mut effects));
+                News::Delivery(delivery) | News::Request(Request::Deliver(delivery)) => {
+                    waiting.extend(self.take(delivery, now, &mut effects));
                 }
                 News::Request(request) => self.answer(request, now, &mut effects),
+                News::Stop => self.machine.apply(Input::Shutdown, now, &mut effects),
                 News::Deadline | News::Drained => {}
             }
         }
@@ -117,8 +131,13 @@ impl Loop {
         self.finish(effects, waiting).await
     }
 
-    /// Applies one delivery's events; returns who waits for what.
-    fn take(&mut self, delivery: Delivery, now: Now, effects: &mut Effects) -> Waiting {
+    /// Applies one delivery's events; returns who waits for what. While the worker stops, a delivery
+    /// is dropped: its sender is not told that it arrived, and sends it to the next worker, which can
+    /// still capture for it.
+    fn take(&mut self, delivery: Delivery, now: Now, effects: &mut Effects) -> Option<Waiting> {
+        if self.machine.is_stopping() {
+            return None;
+        }
         let first = effects.changes.len();
         match delivery.content {
             Content::Events(events) => {
@@ -133,7 +152,7 @@ impl Loop {
         }
         let outcomes =
             effects.changes[first..].iter().filter_map(Change::outcome).cloned().collect();
-        (delivery.done, outcomes)
+        Some((delivery.done, outcomes))
     }
 
     /// Makes the changes durable, then answers, then acts.
@@ -160,15 +179,16 @@ impl Loop {
 /// Waits for the next piece of news. The worker's own work comes before people's requests, and
 /// these before new events, so that a storm of events delays no capture that runs. Before all comes
 /// the end: whoever goes on asking or posting must not put it off. The last turn takes what waits.
-async fn select(inbox: &mut Inbox, deadline: Option<BootTime>) -> News {
+async fn select(inbox: &mut Inbox, machine: &Machine, halt: &Halt) -> News {
     tokio::select! {
         biased;
         _ = &mut inbox.drained => News::Drained,
+        () = halt.stop.cancelled(), if !machine.is_stopping() => News::Stop,
         Some(result) = inbox.results.recv() => News::Input(result),
         Some(report) = inbox.reports.recv() => News::Input(Input::Engine(report)),
         Some(request) = inbox.requests.recv() => News::Request(request),
         Some(delivery) = inbox.deliveries.recv() => News::Delivery(delivery),
-        () = until(deadline) => News::Deadline,
+        () = until(machine.next_deadline()) => News::Deadline,
     }
 }
 
@@ -202,8 +222,11 @@ async fn until(deadline: Option<BootTime>) {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::model::CaptureId;
+    use crate::session::Ceilings;
 
     #[tokio::test]
     async fn a_storm_does_not_put_off_the_end_and_the_last_turn_takes_what_waits() {
@@ -223,8 +246,17 @@ mod tests {
         results.try_send(Input::Removed { capture, index: 0, result: Ok(()) }).unwrap();
         let (done, _answer) = oneshot::channel();
         deliveries.try_send(Delivery { content: Content::Events(Vec::new()), done }).unwrap();
+        let ceilings = Ceilings {
+            duration: Duration::from_secs(1),
+            bytes: 1,
+            concurrent: 1,
+            captures_per_hour: 1,
+        };
+        let (machine, halt) = (Machine::new(ceilings, 0), Halt::default());
+        halt.stop.cancel();
+        assert!(matches!(select(&mut inbox, &machine, &halt).await, News::Stop));
         drained.send(()).unwrap();
-        assert!(matches!(select(&mut inbox, None).await, News::Drained));
+        assert!(matches!(select(&mut inbox, &machine, &halt).await, News::Drained));
         let mut batch = Vec::new();
         gather(&mut inbox, &mut batch, true);
         assert!(matches!(batch[..], [News::Input(_), News::Delivery(_)]), "{batch:?}");
