@@ -174,6 +174,17 @@ fn nothing_is_left(worker: &Worker, data: &Value) {
     assert!(text.contains(data["files"][0]["sha256"].as_str().unwrap()), "{text}");
 }
 
+/// The storage `archive`, as the configuration has it.
+fn azure(azurite: &Azurite, key: &Path) -> String {
+    format!(
+        "archive: {{ azure: {{ account: {}, container: {}, endpoint: \"{}\", account_key_file: {} }} }}",
+        Azurite::ACCOUNT,
+        Azurite::CONTAINER,
+        azurite.endpoint(),
+        key.display()
+    )
+}
+
 #[test]
 fn the_whole_way_to_azure_blob_storage() {
     let Some(pair) = Pair::new() else { return };
@@ -181,14 +192,64 @@ fn the_whole_way_to_azure_blob_storage() {
     let folder = tempfile::tempdir().unwrap();
     let key = folder.path().join("key");
     fs::write(&key, Azurite::account_key()).unwrap();
-    let storage = format!(
-        "archive: {{ azure: {{ account: {}, container: {}, endpoint: \"{}\", account_key_file: {} }} }}",
-        Azurite::ACCOUNT,
-        Azurite::CONTAINER,
-        azurite.endpoint(),
-        key.display()
-    );
+    let storage = azure(&azurite, &key);
     whole_way(&pair, &broker, &azurite.server, &configuration(&broker, storage, "archive"));
+}
+
+/// What `status` says of one party.
+fn party(worker: &Worker, kind: &str, name: &str) -> Value {
+    let status = worker.get("/v1/status");
+    let parties = status[kind].as_array().unwrap().clone();
+    parties.into_iter().find(|party| party["name"] == name).unwrap()
+}
+
+/// Waits until `status` says that this party is, or is not, well.
+fn wait_until_party(worker: &Worker, kind: &str, name: &str, ok: bool) -> Value {
+    wait::until(&format!("{kind} {name} to be ok: {ok}"), PATIENCE, || {
+        let party = party(worker, kind, name);
+        (party["ok"] == ok && (ok || party["state"] == "retrying")).then_some(party)
+    })
+}
+
+#[test]
+fn while_broker_and_storage_are_away_status_says_so_and_nothing_is_lost() {
+    let Some(pair) = Pair::new() else { return };
+    let (mut broker, mut azurite) = (Broker::start(&pair.near), Azurite::start(&pair.near));
+    let folder = tempfile::tempdir().unwrap();
+    let key = folder.path().join("key");
+    fs::write(&key, Azurite::account_key()).unwrap();
+    let configuration = configuration(&broker, azure(&azurite, &key), "archive");
+    let worker = Worker::start(&pair.near, &configuration);
+    worker.wait_for_source("plant");
+    let notices = broker.subscribe("hindsight/#");
+    let traffic = Traffic::start(&pair, RATE);
+    traffic.wait_for_more(PAST);
+
+    azurite.server.stop();
+    broker.publish("alerts/network", alert());
+    let storage = wait_until_party(&worker, "storages", "archive", false);
+    assert!(storage["error"].as_str().unwrap().contains("archive"), "{storage:#}");
+    assert!(storage["failures"].as_u64().unwrap() >= 1);
+    let text = worker.command(&["status"]).stdout;
+    assert!(String::from_utf8(text).unwrap().contains("retrying"));
+    assert_eq!(worker.get("/v1/status")["segments_waiting"], 1);
+
+    broker.kill();
+    let source = wait_until_party(&worker, "sources", "plant", false);
+    assert!(source["error"].is_string(), "{source:#}");
+    azurite.server.restart();
+    // The file is stored while the notice has nowhere to go.
+    let notifier = wait_until_party(&worker, "notifiers", "bus", false);
+    assert!(notifier["error"].is_string(), "{notifier:#}");
+    assert_eq!(azurite.server.objects().len(), 1);
+    assert_eq!(worker.get("/v1/status")["notices_waiting"], 1);
+
+    broker.restart();
+    let notice = notices.wait_for("the notice", PATIENCE, |_| true).json();
+    assert_eq!(notice["type"], "io.hindsight.capture.completed");
+    for (kind, name) in [("sources", "plant"), ("storages", "archive"), ("notifiers", "bus")] {
+        wait_until_party(&worker, kind, name, true);
+    }
 }
 
 #[test]

@@ -3,12 +3,16 @@
 
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 use tempfile::TempDir;
 
 use super::http::{Answer, exchange};
 use super::place::Place;
 use super::process::Process;
+
+/// How long a server may take to save what it has.
+const STOP: Duration = Duration::from_secs(30);
 
 /// How a server is asked for what is in its one container.
 #[derive(Debug)]
@@ -30,9 +34,10 @@ pub(crate) struct Dialect {
 pub(crate) struct ObjectServer {
     place: Place,
     pub(crate) port: u16,
+    command: Command,
     process: Process,
     dialect: Dialect,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl ObjectServer {
@@ -52,7 +57,19 @@ impl ObjectServer {
         arguments(&mut command, port, folder.path());
         let mut process = Process::start(program, &mut command, &folder.path().join("log"));
         place.wait_for_port(&mut process, port);
-        Self { place: place.clone(), port, process, dialect, _folder: folder }
+        Self { place: place.clone(), port, command, process, dialect, folder }
+    }
+
+    /// SIGTERM: it saves what it has.
+    pub(crate) fn stop(&mut self) {
+        self.process.terminate(STOP);
+    }
+
+    /// Starts it again on the same port, with what it keeps on disk.
+    pub(crate) fn restart(&mut self) {
+        let log = self.folder.path().join("log");
+        self.process = Process::start("object server", &mut self.command, &log);
+        self.place.wait_for_port(&mut self.process, self.port);
     }
 
     /// The object's bytes, where there is one of this name.
