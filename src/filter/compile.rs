@@ -12,7 +12,8 @@ use std::time::Duration;
 use pcap::{Capture, Linktype, Precision};
 
 use super::error::{Error, shown};
-use super::program::{Instruction, Program};
+use super::operation::Instruction;
+use super::program::Program;
 use super::{Filter, expression, words};
 use crate::spawn;
 

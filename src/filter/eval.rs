@@ -3,8 +3,7 @@
 //! Instructions are decoded once, so that what runs for each packet is one match per instruction.
 //! No index can panic: each access has its answer for what the check has already ruled out.
 
-use super::operation::{Arithmetic, Operand, Operation, Test, Ways};
-use super::program::MEMORY_WORDS;
+use super::operation::{Arithmetic, MEMORY_WORDS, Operand, Operation, Test, Ways};
 
 /// Where a VLAN tag stands in an Ethernet frame, in bytes: behind the two addresses.
 const TAG_AT: usize = 12;

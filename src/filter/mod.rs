@@ -46,7 +46,8 @@ use serde::{Deserialize, Serialize};
 pub use compile::{LinkType, compile};
 pub use error::Error;
 pub use eval::Packet;
-pub use program::{Instruction, Invalid, MAX_INSTRUCTIONS, Program};
+pub use operation::Instruction;
+pub use program::{Invalid, MAX_INSTRUCTIONS, Program};
 
 /// Entries are alternatives; an expression has to hold as well. Empty selects everything.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,22 +1,10 @@
 //! Classic BPF programs, checked as the kernel checks them before it runs one.
 
 use super::eval::{self, Packet};
-use super::operation::Operation;
+use super::operation::{Instruction, MEMORY_WORDS, Operation};
 
 /// The longest program, in instructions (BPF_MAXINSNS of the kernel).
 pub const MAX_INSTRUCTIONS: usize = 4_096;
-
-/// Words of scratch memory (BPF_MEMWORDS).
-pub(super) const MEMORY_WORDS: usize = 16;
-
-/// One instruction of classic BPF, as `struct sock_filter` has it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Instruction {
-    pub code: u16,
-    pub jt: u8,
-    pub jf: u8,
-    pub k: u32,
-}
 
 /// Why a program is refused. Places count from 0, as `tcpdump -d` shows them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

@@ -223,7 +223,7 @@ impl<'de> Deserializer<'de> for Decoder<'de> {
                 let fault =
                     Fault::new(format!("{} cannot stand beside another", second.describe()))
                         .hint(format!("write exactly one of {}", variants.join(", ")));
-                Err(fault.at(second))
+                Err(second.tie(fault))
             }
             (None, _) => Err(Fault { follows: !self.is_whole(), ..one_of() }),
         }
@@ -277,7 +277,7 @@ impl<'de, I: Iterator<Item = &'de Node>> de::SeqAccess<'de> for Items<'de, I> {
         &mut self,
         seed: S,
     ) -> Result<Option<S::Value>, Fault> {
-        let read = |item| seed.deserialize(self.of.on(item)).map_err(|fault| fault.at(item));
+        let read = |item| seed.deserialize(self.of.on(item)).map_err(|fault| item.tie(fault));
         self.items.next().map(read).transpose()
     }
 }
@@ -299,12 +299,12 @@ impl<'de, I: Iterator<Item = (&'de Node, &'de Node)>> de::MapAccess<'de> for Ent
             return Ok(None);
         };
         self.value = Some(value);
-        seed.deserialize(self.of.on(key)).map_err(|fault| fault.at(key)).map(Some)
+        seed.deserialize(self.of.on(key)).map_err(|fault| key.tie(fault)).map(Some)
     }
 
     fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, Fault> {
         let value = self.value.take().expect("serde asks for a value after its key");
-        seed.deserialize(self.of.on(value)).map_err(|fault| fault.at(value))
+        seed.deserialize(self.of.on(value)).map_err(|fault| value.tie(fault))
     }
 }
 
@@ -320,7 +320,7 @@ impl<'de> de::EnumAccess<'de> for Variant<'de> {
     type Variant = Self;
 
     fn variant_seed<S: DeserializeSeed<'de>>(self, seed: S) -> Result<(S::Value, Self), Fault> {
-        let tag = seed.deserialize(self.of.on(self.tag)).map_err(|fault| fault.at(self.tag))?;
+        let tag = seed.deserialize(self.of.on(self.tag)).map_err(|fault| self.tag.tie(fault))?;
         Ok((tag, self))
     }
 }
@@ -332,7 +332,7 @@ impl<'de> de::VariantAccess<'de> for Variant<'de> {
         match self.value {
             None => Ok(()),
             Some(value) => Err(Fault::new(format!("{} takes no value", self.tag.describe())))
-                .map_err(|fault| fault.at(value)),
+                .map_err(|fault| value.tie(fault)),
         }
     }
 
@@ -340,14 +340,14 @@ impl<'de> de::VariantAccess<'de> for Variant<'de> {
         let Some(value) = self.value else {
             let what = self.tag.describe();
             let fault = Fault::new(format!("{what} stands alone")).hint("write its settings below");
-            return Err(fault.at(self.tag));
+            return Err(self.tag.tie(fault));
         };
-        seed.deserialize(self.of.on(value)).map_err(|fault| fault.at(value))
+        seed.deserialize(self.of.on(value)).map_err(|fault| value.tie(fault))
     }
 
     fn tuple_variant<V: Visitor<'de>>(self, _len: usize, visitor: V) -> Result<V::Value, Fault> {
         let value = self.value.unwrap_or(self.tag);
-        self.of.on(value).deserialize_seq(visitor).map_err(|fault| fault.at(value))
+        self.of.on(value).deserialize_seq(visitor).map_err(|fault| value.tie(fault))
     }
 
     fn struct_variant<V: Visitor<'de>>(
@@ -356,6 +356,6 @@ impl<'de> de::VariantAccess<'de> for Variant<'de> {
         visitor: V,
     ) -> Result<V::Value, Fault> {
         let value = self.value.unwrap_or(self.tag);
-        self.of.on(value).mapping(visitor).map_err(|fault| fault.at(value))
+        self.of.on(value).mapping(visitor).map_err(|fault| value.tie(fault))
     }
 }

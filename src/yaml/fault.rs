@@ -6,7 +6,6 @@ use serde::de;
 
 use super::nearest::did_you_mean;
 use super::problem::Place;
-use super::tree::Node;
 
 /// What is wrong, and with which node.
 #[derive(Debug)]
@@ -28,12 +27,6 @@ impl Fault {
 
     pub(super) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
-        self
-    }
-
-    /// Ties it to a node, unless an inner one was named already.
-    pub(super) fn at(mut self, node: &Node) -> Self {
-        self.at.get_or_insert((node.place, node.id));
         self
     }
 }

@@ -125,7 +125,7 @@ fn read_tree<T: DeserializeOwned>(
         let decoder = Decoder { node: root, left_out: &left_out };
         let fault = match T::deserialize(decoder) {
             Ok(value) => return Some(value),
-            Err(fault) => fault.at(root),
+            Err(fault) => root.tie(fault),
         };
         let (place, id) = fault.at.unwrap_or((root.place, root.id));
         if !fault.follows {

@@ -43,6 +43,12 @@ pub(super) enum Content {
 }
 
 impl Node {
+    /// Ties a fault to this node, unless an inner one was named already.
+    pub(super) fn tie(&self, mut fault: Fault) -> Fault {
+        fault.at.get_or_insert((self.place, self.id));
+        fault
+    }
+
     /// Whether it is written as nothing: an empty value (the parser gives `~`), `~` or `null`.
     pub(super) fn is_null(&self) -> bool {
         matches!(&self.content, Content::Scalar { text, plain: true }
