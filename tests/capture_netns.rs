@@ -71,7 +71,7 @@ impl Bench {
 
     fn begin(&self, id: &str, plan: CapturePlan) -> CaptureId {
         let capture = CaptureId::from_text(id);
-        self.engine.begin(capture.clone(), format!("test-{id}"), plan);
+        self.engine.begin(capture.clone(), format!("test-{id}"), plan).unwrap();
         capture
     }
 

@@ -15,7 +15,7 @@ use crate::capture::opener::Request;
 use crate::capture::recorder::Recorder;
 use crate::capture::{Error, RecorderSettings, Settings};
 use crate::clock;
-use crate::model::{CaptureId, CapturePlan, RecorderStatus, Report, StopReason, Totals};
+use crate::model::{CaptureId, CapturePlan, RecorderStatus, Report, StopReason};
 use crate::spawn;
 
 /// The most captures at a time. Admission allows fewer; this bounds threads and buffers (1.2 MiB
@@ -61,18 +61,19 @@ impl Engine {
         })
     }
 
-    /// Begins a capture. Never blocks: what goes wrong comes as [`Report::Ended`]. A capture that
-    /// runs already is left alone.
-    pub fn begin(&self, capture: CaptureId, name: String, plan: CapturePlan) {
+    /// Begins a capture. Never blocks: what goes wrong later comes as [`Report::Ended`]. A capture
+    /// that runs already is left alone.
+    ///
+    /// # Errors
+    /// It did not begin, and no report of it comes: too many run, or there is no thread for it.
+    pub fn begin(&self, capture: CaptureId, name: String, plan: CapturePlan) -> Result<(), Error> {
         let mut jobs = self.jobs();
         jobs.retain(|_capture, running| !running.thread.is_finished());
         if jobs.contains_key(&capture) {
-            return;
+            return Ok(());
         }
         if jobs.len() >= MAX_CAPTURES {
-            let error = Error::TooMany { running: jobs.len() };
-            self.refuse(capture, &error);
-            return;
+            return Err(Error::TooMany { running: jobs.len() });
         }
         let orders = Arc::<Orders>::default();
         let job = Job {
@@ -90,12 +91,10 @@ impl Engine {
             job.run();
             ended.ring();
         };
-        match spawn::thread(&thread_name, body) {
-            Ok(thread) => {
-                jobs.insert(capture, Running { orders, thread });
-            }
-            Err(source) => self.refuse(capture, &Error::Thread { name: thread_name, source }),
-        }
+        let thread = spawn::thread(&thread_name, body)
+            .map_err(|source| Error::Thread { name: thread_name, source })?;
+        jobs.insert(capture, Running { orders, thread });
+        Ok(())
     }
 
     /// Ends a capture now. One that has ended, or never was, is fine.
@@ -140,23 +139,6 @@ impl Engine {
             warn!(%capture, "the capture did not end in time; its file is sealed at the next start");
         }
         self.recorders.iter().for_each(Recorder::stop);
-    }
-
-    /// Says that a capture could not begin, without waiting.
-    fn refuse(&self, capture: CaptureId, why: &Error) {
-        let report = Report::Ended {
-            capture,
-            reason: StopReason::Error,
-            error: Some(why.sentence()),
-            totals: Totals::default(),
-            interfaces: Vec::new(),
-        };
-        if let Err(unsent) = self.reports.try_send(report) {
-            error!(
-                "a capture was refused ({}), and there is no room to report it: {unsent}",
-                why.sentence()
-            );
-        }
     }
 
     fn jobs(&self) -> MutexGuard<'_, BTreeMap<CaptureId, Running>> {

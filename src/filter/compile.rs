@@ -5,6 +5,7 @@
 //! [`MAX_COMPILERS`] until it is through. The only place that knows the crate `pcap`.
 
 use std::net::IpAddr;
+use std::path::Path;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
@@ -88,7 +89,7 @@ fn check_own(own: &str) -> Result<(), Error> {
     if own.contains('\0') {
         return Err(Error::ZeroByte { expression: shown(own) });
     }
-    words::check(own)
+    words::check(own, Path::new(words::PROTOCOLS).exists())
 }
 
 /// What the compiling thread needs.

@@ -73,6 +73,11 @@ pub enum Error {
          up; write the router's address, as in ether host 02:00:00:00:00:01"
     )]
     Gateway { expression: String },
+    #[error(
+        "bpf: '{expression}' names the protocol '{word}', and this host has no {table} to find its \
+         number in; write the number, as in ip proto 89, or install the package netbase"
+    )]
+    NoTable { expression: String, word: String, table: &'static str },
     #[error("bpf: the expression is {bytes} bytes long; write at most {most}")]
     TooLong { bytes: usize, most: usize },
     #[error("bpf: '{expression}' holds a zero byte; write it as plain text, as in tcp port 443")]

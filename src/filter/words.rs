@@ -140,6 +140,9 @@ pub(super) const KNOWN: [&str; 125] = [
     "vrrp",
 ];
 
+/// Where the numbers of protocols stand (protocols(5)).
+pub(super) const PROTOCOLS: &str = "/etc/protocols";
+
 /// The longest text of an IPv6 address, in bytes.
 const LONGEST_ADDRESS: usize = 45;
 
@@ -152,22 +155,30 @@ pub(super) fn moves_offsets(expression: &str) -> bool {
 /// Refuses an expression with a word that libpcap would look up beyond local tables.
 ///
 /// # Errors
-/// [`Error::Name`] and [`Error::Gateway`].
-pub(super) fn check(expression: &str) -> Result<(), Error> {
+/// [`Error::Name`] and [`Error::Gateway`]; [`Error::NoTable`] where `has_protocols` says that there
+/// is no [`PROTOCOLS`]: libpcap 1.10.3 then takes the name of any protocol for number 0.
+pub(super) fn check(expression: &str, has_protocols: bool) -> Result<(), Error> {
     // Whether a name at this place is one of a local table: behind the qualifier, and on through a
     // list of values, which inherits it.
     let mut local_table = false;
+    let mut protocols = false;
     for token in Tokens(expression) {
         match token {
             Token::Word("gateway") => {
                 return Err(Error::Gateway { expression: shown(expression) });
             }
-            Token::Word("port" | "portrange" | "proto" | "protochain" | "llc") => {
+            Token::Word(table @ ("port" | "portrange" | "proto" | "protochain" | "llc")) => {
                 local_table = true;
+                protocols = table.starts_with("proto");
             }
             Token::Word("and" | "or") | Token::Value | Token::ListSign => {}
             Token::Word(word) if KNOWN.binary_search(&word).is_ok() => local_table = false,
-            Token::Word(_) | Token::Escaped(_) if local_table => {}
+            Token::Word(word) | Token::Escaped(word) if local_table => {
+                if protocols && !has_protocols {
+                    let (expression, word) = (shown(expression), shown(word));
+                    return Err(Error::NoTable { expression, word, table: PROTOCOLS });
+                }
+            }
             Token::Word(word) | Token::Escaped(word) => {
                 return Err(Error::Name { expression: shown(expression), word: shown(word) });
             }
@@ -291,7 +302,7 @@ mod tests {
             "llc ui or len <= 0X40",
             "tcp\nor\tudp",
         ] {
-            assert!(check(expression).is_ok(), "{expression}");
+            assert!(check(expression, true).is_ok(), "{expression}");
         }
     }
 
@@ -317,13 +328,21 @@ mod tests {
             ("host 10.0.0.1\nor\nbad_example.", "bad_example."),
             ("ether host aabbccddeef", "aabbccddeef"),
         ] {
-            let message = check(expression).unwrap_err().to_string();
+            let message = check(expression, true).unwrap_err().to_string();
             assert!(message.starts_with("bpf: '"), "{message}");
             assert!(message.contains(&format!("names '{word}'")), "{expression}: {message}");
             assert!(message.contains("write an address, as in host 192.0.2.7"), "{message}");
         }
-        let message = check("gateway router and tcp").unwrap_err().to_string();
+        let message = check("gateway router and tcp", true).unwrap_err().to_string();
         assert!(message.contains("'gateway router and tcp'") && message.contains("ether host"));
+    }
+
+    #[test]
+    fn a_protocol_is_not_named_where_no_table_has_its_number() {
+        let message = check("tcp or ip proto ospf", false).unwrap_err().to_string();
+        assert!(message.contains("names the protocol 'ospf'"), "{message}");
+        assert!(message.contains("as in ip proto 89") && message.contains("netbase"), "{message}");
+        assert!(check("ip proto 89 and port http and tcp", false).is_ok());
     }
 
     #[test]

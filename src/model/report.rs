@@ -26,6 +26,17 @@ pub enum Report {
 }
 
 impl Report {
+    /// The end of a capture that never began.
+    pub fn refused(capture: CaptureId, why: String) -> Self {
+        Self::Ended {
+            capture,
+            reason: StopReason::Error,
+            error: Some(why),
+            totals: Totals::default(),
+            interfaces: Vec::new(),
+        }
+    }
+
     pub const fn capture(&self) -> &CaptureId {
         match self {
             Self::Started { capture, .. }

@@ -9,7 +9,7 @@ use tokio::task::JoinError;
 
 use crate::capture;
 use crate::durable;
-use crate::model::{Capture, CaptureId, Notice, Segment, State, Totals};
+use crate::model::{Capture, CaptureId, Notice, Report, Segment, State, Totals};
 use crate::session::{Action, Failure, Input};
 use crate::spawn;
 
@@ -25,7 +25,14 @@ impl Loop {
         match action {
             Action::Begin(capture) => {
                 tracing::info!(capture = %capture.name, rule = %capture.plan.rule, "capture begins");
-                self.engine.begin(capture.id, capture.name, capture.plan);
+                let id = capture.id.clone();
+                if let Err(error) = self.engine.begin(id.clone(), capture.name, capture.plan) {
+                    let report = Report::refused(id, error.sentence());
+                    let results = self.results.clone();
+                    spawn::task("result", async move {
+                        drop(results.send(Input::Engine(report)).await);
+                    });
+                }
             }
             Action::Stop { capture, reason } => self.engine.stop(&capture, reason),
             Action::SealLeftovers { capture, recorded } => self.seal_leftovers(capture, recorded),
