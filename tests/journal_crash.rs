@@ -16,7 +16,7 @@ use hindsight::filter::Filter;
 use hindsight::journal::Journal;
 use hindsight::model::{
     Capture, CaptureId, CapturePlan, Change, Decision, EventId, Group, GroupKey, IncidentId,
-    Limits, Outcome, State, Totals,
+    Limits, Outcome,
 };
 use hindsight::random::{self, Sequence};
 
@@ -102,40 +102,28 @@ fn changes(random: &mut Sequence) -> (EventId, Vec<Change>) {
 
 fn capture(id: CaptureId, event: EventId) -> Capture {
     let at = clock::wall_time();
-    Capture {
-        name: format!("web-{id}"),
-        id,
-        plan: CapturePlan {
-            rule: "web".to_owned(),
-            incident: IncidentId::from_text("00112233aabbccdd"),
-            event,
-            event_name: "Alert".to_owned(),
-            event_json: "{}".to_owned(),
-            host: "edge-7".to_owned(),
-            interfaces: vec!["eth0".to_owned()],
-            trigger_at: at,
-            look_back: Duration::from_secs(10),
-            filter: Filter::default(),
-            limits: Limits {
-                duration: Duration::from_secs(60),
-                bytes: 1 << 20,
-                packets: None,
-                bytes_per_packet: 0,
-            },
-            storage: "local".to_owned(),
-            notify: Vec::new(),
+    let plan = CapturePlan {
+        rule: "web".to_owned(),
+        incident: IncidentId::from_text("00112233aabbccdd"),
+        event,
+        event_name: "Alert".to_owned(),
+        event_json: "{}".to_owned(),
+        host: "edge-7".to_owned(),
+        interfaces: vec!["eth0".to_owned()],
+        trigger_at: at,
+        look_back: Duration::from_secs(10),
+        filter: Filter::default(),
+        limits: Limits {
+            duration: Duration::from_secs(60),
+            bytes: 1 << 20,
+            packets: None,
+            bytes_per_packet: 0,
         },
-        state: State::Pending,
-        created_at: at,
-        held_from: None,
-        stopped_at: None,
-        stop_reason: None,
-        error: None,
-        totals: Totals::default(),
-        interfaces: Vec::new(),
-        segments: Vec::new(),
-        coalesced: 0,
-    }
+        storage: "local".to_owned(),
+        notify: Vec::new(),
+    };
+    let name = format!("web-{id}");
+    Capture::pending(id, name, plan, at)
 }
 
 /// Kills the child `late` after `lines` acknowledgements; gives back all that it had printed.

@@ -171,14 +171,8 @@ impl World {
         self.crashes += 1;
         self.tasks.clear();
         self.machine = Machine::new(CEILINGS, self.random.next());
-        let is_left = |capture: &&Capture| {
-            !capture.state.is_end()
-                || capture
-                    .segments
-                    .iter()
-                    .any(|s| matches!(s.state, SegmentState::Sealed | SegmentState::Stored))
-        };
-        let captures = self.disk.captures.values().filter(is_left).cloned().collect();
+        let captures =
+            self.disk.captures.values().filter(|capture| capture.has_work()).cloned().collect();
         let waiting = |notice: &&Notice| notice.delivery == Delivery::Waiting;
         let notices = self.disk.notices.values().filter(waiting).cloned().collect();
         let groups = self.disk.groups.values().cloned().collect();

@@ -17,6 +17,7 @@ use tracing::warn;
 use crate::capture::Error;
 use crate::capture::aligned::{ALIGNMENT, AlignedBuffer};
 use crate::durable;
+use crate::model::CaptureId;
 use crate::pcapng::Sink;
 
 /// What one write takes, in bytes: large enough that the system call and the disk's overhead vanish.
@@ -191,6 +192,19 @@ fn hexadecimal(bytes: &[u8]) -> String {
         write!(text, "{byte:02x}").expect("writing to a String does not fail");
         text
     })
+}
+
+/// The final name of a segment in the spool.
+pub(super) fn file_name(capture: &CaptureId, index: u32) -> String {
+    format!("{capture}-{index}.pcapng")
+}
+
+/// Reads the name of a file in the spool: `<capture>-<index>.pcapng`, with `.part` behind it while
+/// the file is written. None for a file that is not ours.
+pub fn segment_of(file_name: &str) -> Option<(CaptureId, u32)> {
+    let name = file_name.strip_suffix(".part").unwrap_or(file_name).strip_suffix(".pcapng")?;
+    let (capture, index) = name.rsplit_once('-')?;
+    Some((CaptureId::from_text(capture), index.parse().ok()?))
 }
 
 #[cfg(test)]

@@ -31,6 +31,7 @@ use std::path::PathBuf;
 
 pub use engine::Engine;
 pub use error::Error;
+pub use file::segment_of;
 pub use interface::default_route_interface;
 pub use recovery::seal_leftovers;
 

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use tracing::{info, warn};
 
-use crate::capture::file::{hash, part_of};
+use crate::capture::file::{hash, part_of, segment_of};
 use crate::capture::{Error, section};
 use crate::clock::WallTime;
 use crate::durable;
@@ -62,13 +62,10 @@ fn leftovers(spool: &Path, capture: &CaptureId) -> Result<Vec<(u32, PathBuf)>, E
     for entry in fs::read_dir(spool).map_err(Error::file("listing", spool))? {
         let name = entry.map_err(Error::file("listing", spool))?.file_name();
         let Some(name) = name.to_str() else { continue };
-        let name = name.strip_suffix(".part").unwrap_or(name);
-        let index = name
-            .strip_prefix(capture.as_str())
-            .and_then(|rest| rest.strip_prefix('-')?.strip_suffix(".pcapng"))
-            .and_then(|index| index.parse().ok())
-            .filter(|index| *index < MAX_SEGMENTS);
-        found.extend(index.map(|index| (index, spool.join(name))));
+        let Some((of, index)) = segment_of(name) else { continue };
+        if of == *capture && index < MAX_SEGMENTS {
+            found.push((index, spool.join(name.strip_suffix(".part").unwrap_or(name))));
+        }
     }
     found.sort_unstable();
     found.dedup();

@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use crate::capture::file::SpoolFile;
+use crate::capture::file::{SpoolFile, file_name};
 use crate::capture::interface::LINKTYPE_ETHERNET;
 use crate::capture::{Error, recovery};
 use crate::clock::WallTime;
@@ -41,11 +41,6 @@ pub(super) struct Segment {
     packets: u64,
     first_packet: Option<WallTime>,
     last_packet: Option<WallTime>,
-}
-
-/// The final name of a segment in the spool.
-fn file_name(capture: &CaptureId, index: u32) -> String {
-    format!("{capture}-{index}.pcapng")
 }
 
 impl Segment {

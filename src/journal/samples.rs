@@ -60,21 +60,7 @@ pub(super) fn capture(n: u64) -> Capture {
         storage: "local".to_owned(),
         notify: vec!["bus".to_owned()],
     };
-    Capture {
-        id: CaptureId::mint(at(n), [2, n]),
-        name: format!("web-{n}"),
-        plan,
-        state: State::Pending,
-        created_at: at(n),
-        held_from: None,
-        stopped_at: None,
-        stop_reason: None,
-        error: None,
-        totals: Totals::default(),
-        interfaces: Vec::new(),
-        segments: Vec::new(),
-        coalesced: 0,
-    }
+    Capture::pending(CaptureId::mint(at(n), [2, n]), format!("web-{n}"), plan, at(n))
 }
 
 pub(super) fn segment(capture: &Capture, state: SegmentState) -> Segment {

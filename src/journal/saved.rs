@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 
 use super::Error;
 use crate::clock::WallTime;
-use crate::model::{Capture, Group, Notice, SegmentState};
+use crate::model::{Capture, Group, Notice, Segment, SegmentState};
 
 /// How far back the hourly ceiling looks.
 pub(super) const HOUR: Duration = Duration::from_secs(3_600);
@@ -38,12 +38,10 @@ pub(super) enum Stage {
 
 impl Stage {
     pub(super) fn of(capture: &Capture) -> Self {
-        let any = |wanted: &[SegmentState]| {
-            capture.segments.iter().any(|segment| wanted.contains(&segment.state))
-        };
-        if !capture.state.is_end() || any(&[SegmentState::Sealed, SegmentState::Stored]) {
+        let is_stranded = |segment: &Segment| segment.state == SegmentState::Stranded;
+        if capture.has_work() {
             Self::Open
-        } else if any(&[SegmentState::Stranded]) {
+        } else if capture.segments.iter().any(is_stranded) {
             Self::Stranded
         } else {
             Self::Closed

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::WallTime;
-use crate::model::{CaptureId, CapturePlan, InterfaceTotals, Segment};
+use crate::model::{CaptureId, CapturePlan, InterfaceTotals, Segment, SegmentState};
 
 /// Where a capture stands. `Done`, `Partial` and `Failed` are ends.
 ///
@@ -143,4 +143,35 @@ pub struct Capture {
     pub segments: Vec<Segment>,
     /// Later events of its incident.
     pub coalesced: u64,
+}
+
+impl Capture {
+    /// A capture that was decided on and has not begun.
+    pub fn pending(id: CaptureId, name: String, plan: CapturePlan, created_at: WallTime) -> Self {
+        Self {
+            id,
+            name,
+            plan,
+            state: State::Pending,
+            created_at,
+            held_from: None,
+            stopped_at: None,
+            stop_reason: None,
+            error: None,
+            totals: Totals::default(),
+            interfaces: Vec::new(),
+            segments: Vec::new(),
+            coalesced: 0,
+        }
+    }
+
+    /// Whether work on it is left, now or after a restart: it has not ended, or a segment is not yet
+    /// stored or still has its local copy. A stranded segment stays as it is.
+    pub fn has_work(&self) -> bool {
+        let is_left = |segment: &Segment| match segment.state {
+            SegmentState::Sealed | SegmentState::Stored => true,
+            SegmentState::Retired | SegmentState::Stranded => false,
+        };
+        !self.state.is_end() || self.segments.iter().any(is_left)
+    }
 }

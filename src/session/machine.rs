@@ -6,7 +6,7 @@ use crate::clock::{BootTime, Now};
 use crate::model::{
     Capture, CaptureId, Change, Decision, Delivery, Event, GroupKey, Health, Notice, NoticeId,
     Outcome, Proposal, Rejected, Report, SealedFile, Segment, SegmentState, State, Suppression,
-    Totals, Verdict,
+    Verdict,
 };
 use crate::random::Sequence;
 
@@ -200,22 +200,8 @@ impl Machine {
         let id = CaptureId::mint(now.wall, [self.random.next(), self.random.next()]);
         let group = self.gate.open(&proposal, &id, now);
         let tail = &id.as_str()[id.as_str().len() - 6..];
-        let plan = proposal.plan;
-        let capture = Capture {
-            id: id.clone(),
-            name: format!("{}-{}-{tail}", plan.rule, now.wall.compact()),
-            plan,
-            state: State::Pending,
-            created_at: now.wall,
-            held_from: None,
-            stopped_at: None,
-            stop_reason: None,
-            error: None,
-            totals: Totals::default(),
-            interfaces: Vec::new(),
-            segments: Vec::new(),
-            coalesced: 0,
-        };
+        let name = format!("{}-{}-{tail}", proposal.plan.rule, now.wall.compact());
+        let capture = Capture::pending(id.clone(), name, proposal.plan, now.wall);
         effects.changes.push(Change::Capture(Box::new(capture.clone())));
         effects.changes.push(Change::Group(group));
         effects.actions.push(Action::Begin(Box::new(capture.clone())));
@@ -326,11 +312,7 @@ impl Machine {
         for id in std::mem::take(&mut self.dirty) {
             let Some(capture) = self.captures.get(&id) else { continue };
             effects.changes.push(Change::Capture(Box::new(capture.clone())));
-            let is_left = |segment: &Segment| match segment.state {
-                SegmentState::Sealed | SegmentState::Stored => true,
-                SegmentState::Retired | SegmentState::Stranded => false,
-            };
-            if capture.state.is_end() && !capture.segments.iter().any(is_left) {
+            if !capture.has_work() {
                 self.captures.remove(&id);
             }
         }

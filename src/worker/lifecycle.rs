@@ -1,10 +1,11 @@
 //! Start and stop: in which order the parts come up, and how they go down again.
 //!
 //! Up: journal, machine (what an earlier run left), storages and notifiers, engine; the caller
-//! puts the control server on the handle; then the sources. Down, each step bounded: sources (what
-//! was answered is acknowledged), engine (every capture sealed as `AgentStopped`), the loop's last
-//! batch, notifiers, journal; last the caller's control server. Uploads
-//! and notices that are under way are left to the next start, which finds them in the journal.
+//! puts the control server on the handle; then the sources. Down, each step bounded: the loop takes
+//! no more events, sources (what was answered is acknowledged), engine (every capture sealed as
+//! `AgentStopped`), the loop's last batch, notifiers, journal; last the caller's control server.
+//! Uploads and notices that are under way are left to the next start, which finds them in the
+//! journal.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

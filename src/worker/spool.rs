@@ -5,6 +5,7 @@ use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
+use crate::capture::segment_of;
 use crate::journal::{self, Journal};
 use crate::model::{Capture, CaptureId, SealedFile};
 use crate::{durable, spawn};
@@ -114,13 +115,6 @@ fn list(spool: &Path) -> io::Result<Vec<Found>> {
     Ok(found)
 }
 
-/// Reads `<capture>-<index>.pcapng`, with `.part` behind it while the file is written.
-fn segment_of(name: &str) -> Option<(CaptureId, u32)> {
-    let name = name.strip_suffix(".part").unwrap_or(name).strip_suffix(".pcapng")?;
-    let (capture, index) = name.rsplit_once('-')?;
-    Some((CaptureId::from_text(capture), index.parse().ok()?))
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
@@ -129,7 +123,7 @@ mod tests {
     use crate::clock::WallTime;
     use crate::filter::Filter;
     use crate::model::{
-        CapturePlan, Change, EventId, IncidentId, Limits, Segment, SegmentState, State, Totals,
+        CapturePlan, Change, EventId, IncidentId, Limits, Segment, SegmentState, State,
     };
 
     fn spool(names: &[&str]) -> tempfile::TempDir {
@@ -193,21 +187,10 @@ mod tests {
             object: String::new(),
             receipt: None,
         };
-        Change::Capture(Box::new(Capture {
-            name: format!("name-{id}"),
-            plan,
-            state,
-            created_at: WallTime::default(),
-            held_from: None,
-            stopped_at: None,
-            stop_reason: None,
-            error: None,
-            totals: Totals::default(),
-            interfaces: Vec::new(),
-            segments: segments.iter().map(segment).collect(),
-            coalesced: 0,
-            id,
-        }))
+        let segments = segments.iter().map(segment).collect();
+        let name = format!("name-{id}");
+        let pending = Capture::pending(id.clone(), name, plan, WallTime::default());
+        Change::Capture(Box::new(Capture { state, segments, ..pending }))
     }
 
     #[tokio::test]
