@@ -1,7 +1,7 @@
 //! Where a part runs: on the host, or inside a network namespace.
 
 use std::fs::File;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::os::fd::AsRawFd as _;
 use std::process::Command;
 use std::sync::Arc;
@@ -10,6 +10,7 @@ use std::thread;
 use std::time::Duration;
 
 use nix::sched::{CloneFlags, setns};
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrIn, bind, socket};
 
 use super::process::{Process, run};
 use super::wait;
@@ -76,7 +77,7 @@ impl Place {
         });
         let is_free = |port: &u16| {
             let port = *port;
-            self.within(|| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok())
+            self.within(|| can_bind(port))
         };
         let mut candidates = candidates.take(usize::from(PORTS));
         candidates.find(is_free).expect("loopback is up and has a free port")
@@ -84,7 +85,12 @@ impl Place {
 
     pub(crate) fn connect(&self, port: u16) -> std::io::Result<TcpStream> {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        self.within(|| TcpStream::connect(address))
+        let stream = self.within(|| TcpStream::connect(address))?;
+        // Where nobody listens, a client whose own port is the one it asks for reaches itself.
+        if stream.local_addr()? == address {
+            return Err(std::io::ErrorKind::ConnectionRefused.into());
+        }
+        Ok(stream)
     }
 
     /// Waits until `server` answers on its port.
@@ -94,6 +100,14 @@ impl Place {
             self.connect(port).ok()
         });
     }
+}
+
+/// Whether the port can be had. The socket never listens: a program that another thread is starting
+/// holds a copy of it for a moment, and would answer to whoever waits for the server.
+fn can_bind(port: u16) -> bool {
+    let made = socket(AddressFamily::Inet, SockType::Stream, SockFlag::SOCK_CLOEXEC, None);
+    let made = made.expect("a process may open a socket");
+    bind(made.as_raw_fd(), &SockaddrIn::new(127, 0, 0, 1, port)).is_ok()
 }
 
 /// Where other programs find the namespace while this process holds it.
