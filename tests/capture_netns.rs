@@ -11,12 +11,12 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use hindsight::capture::{Engine, RecorderSettings, Settings, seal_leftovers};
+use hindsight::capture::{Engine, PrivateSettings, RecorderSettings, Settings, seal_leftovers};
 use hindsight::clock::{self, WallTime};
 use hindsight::filter::Filter;
 use hindsight::model::{
-    CaptureId, CapturePlan, EventId, IncidentId, InterfaceTotals, Limits, Report, SealedFile,
-    StopReason, Totals,
+    CaptureId, CapturePlan, EventId, FileForm, IncidentId, InterfaceTotals, Limits, Report,
+    SealedFile, StopReason, Totals,
 };
 use nix::sched::{CloneFlags, unshare};
 use support::namespaces::{INTERFACE, Pair};
@@ -54,6 +54,11 @@ struct Ended {
     held_from: Option<WallTime>,
 }
 
+fn settings(spool: &Path, recorders: Vec<RecorderSettings>) -> Settings {
+    let private = PrivateSettings { memory_bytes: 16 << 20, promiscuous: false };
+    Settings { spool: spool.to_owned(), recorders, private, memory_bytes: 1 << 30 }
+}
+
 impl Bench {
     fn start(memory_bytes: u64, recorded: &[&str]) -> Self {
         let spool = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
@@ -65,7 +70,7 @@ impl Bench {
         };
         let recorders = recorded.iter().map(recorder).collect();
         let (sender, reports) = mpsc::channel(1024);
-        let settings = Settings { spool: spool.path().to_owned(), recorders };
+        let settings = settings(spool.path(), recorders);
         Self { engine: Engine::start(settings, sender).unwrap(), reports, spool }
     }
 
@@ -136,7 +141,14 @@ fn plan(look_back: Duration, duration: Duration) -> CapturePlan {
         trigger_at: clock::wall_time(),
         look_back,
         filter: Filter::default(),
-        limits: Limits { duration, bytes: 1 << 30, packets: None, bytes_per_packet: 0 },
+        limits: Limits {
+            duration,
+            bytes: 1 << 30,
+            packets: None,
+            bytes_per_packet: 0,
+            segments: None,
+        },
+        file: FileForm::default(),
         storage: "local".to_owned(),
         notify: Vec::new(),
     }
@@ -415,7 +427,7 @@ fn without_the_privilege() {
         bytes_per_packet: 0,
         promiscuous: false,
     };
-    let settings = Settings { spool: spool.path().to_owned(), recorders: vec![recorder] };
+    let settings = settings(spool.path(), vec![recorder]);
     let error = Engine::start(settings, mpsc::channel(1).0).unwrap_err().sentence();
     assert!(error.starts_with("recording on 'lo': "), "{error}");
     assert!(error.contains("setcap cap_net_raw+ep"), "{error}");

@@ -13,9 +13,9 @@ use hindsight::clock::WallTime;
 use hindsight::control::{Captures, Server, Settings};
 use hindsight::filter::Filter;
 use hindsight::model::{
-    Capture, CaptureId, CapturePlan, Decision, EventId, Health, IncidentId, InterfaceTotals,
-    Limits, Outcome, Receipt, RecorderStatus, SealedFile, Segment, SegmentState, State, StopReason,
-    Tally, Totals,
+    Capture, CaptureId, CapturePlan, Decision, EventId, FileForm, Health, IncidentId,
+    InterfaceTotals, Limits, Outcome, Receipt, RecorderStatus, SealedFile, Segment, SegmentState,
+    State, StopReason, Tally, Totals,
 };
 use hindsight::source::Content;
 use hindsight::source::format::MAX_BODY_BYTES;
@@ -562,6 +562,7 @@ fn done_capture() -> Capture {
             written: 1234,
             dropped_by_kernel: 5,
             overrun: 7,
+            truncated: 0,
             filter: "tcp and host 192.0.2.7".to_owned(),
         }],
         segments: vec![segment(id)],
@@ -599,7 +600,9 @@ fn plan() -> CapturePlan {
             bytes: 200 << 20,
             packets: None,
             bytes_per_packet: 0,
+            segments: None,
         },
+        file: FileForm::default(),
         storage: "archive".to_owned(),
         notify: vec!["bus".to_owned()],
     }

@@ -15,8 +15,8 @@ use hindsight::clock;
 use hindsight::filter::Filter;
 use hindsight::journal::Journal;
 use hindsight::model::{
-    Capture, CaptureId, CapturePlan, Change, Decision, EventId, Group, GroupKey, IncidentId,
-    Limits, Outcome,
+    Capture, CaptureId, CapturePlan, Change, Decision, EventId, FileForm, Group, GroupKey,
+    IncidentId, Limits, Outcome,
 };
 use hindsight::random::{self, Sequence};
 
@@ -118,7 +118,9 @@ fn capture(id: CaptureId, event: EventId) -> Capture {
             bytes: 1 << 20,
             packets: None,
             bytes_per_packet: 0,
+            segments: None,
         },
+        file: FileForm::default(),
         storage: "local".to_owned(),
         notify: Vec::new(),
     };

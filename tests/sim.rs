@@ -18,9 +18,9 @@ use std::time::Duration;
 use hindsight::clock::{BootTime, Now, WallTime};
 use hindsight::filter::Filter;
 use hindsight::model::{
-    Capture, CaptureId, CapturePlan, Change, Delivery, Event, EventId, Group, GroupKey, IncidentId,
-    Limits, Notice, NoticeId, Outcome, Proposal, Receipt, Report, SealedFile, SegmentState, State,
-    Status, StopReason, Totals, Verdict,
+    Capture, CaptureId, CapturePlan, Change, Delivery, Event, EventId, FileForm, Group, GroupKey,
+    IncidentId, Limits, Notice, NoticeId, Outcome, Proposal, Receipt, Report, SealedFile,
+    SegmentState, State, Status, StopReason, Totals, Verdict,
 };
 use hindsight::random::Sequence;
 use hindsight::session::{Action, Ceilings, Effects, Failure, Input, Machine};
@@ -348,7 +348,9 @@ impl World {
                 bytes: 1 << 20,
                 packets: None,
                 bytes_per_packet: 0,
+                segments: None,
             },
+            file: FileForm::default(),
             storage: "store".to_owned(),
             notify: vec!["a".to_owned(), "b".to_owned()],
         };

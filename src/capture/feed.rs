@@ -64,6 +64,8 @@ struct Counts {
     /// Packets of the window that were read.
     seen: u64,
     written: u64,
+    /// Written, but not whole.
+    truncated: u64,
     loss: Loss,
 }
 
@@ -136,6 +138,7 @@ impl Feed {
             written: self.counts.written,
             dropped_by_kernel: self.counts.loss.dropped_by_kernel,
             overrun: self.counts.loss.overrun,
+            truncated: self.counts.truncated,
             filter: self.program.text().to_owned(),
         }
     }
@@ -203,6 +206,8 @@ impl Desk<'_> {
         }
         self.counts.seen += 1;
         self.counts.written += 1;
+        self.counts.truncated +=
+            u64::from(block.captured_len() < usize::try_from(wire_len).unwrap_or(usize::MAX));
         *self.untold = 0;
         if is_trigger {
             selection.trigger_comment = None;

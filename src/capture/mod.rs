@@ -41,6 +41,17 @@ pub struct Settings {
     /// Where segments are written, until they are uploaded.
     pub spool: PathBuf,
     pub recorders: Vec<RecorderSettings>,
+    pub private: PrivateSettings,
+    /// What the rings and the buffers of all recorders and captures may take together, in bytes.
+    pub memory_bytes: u64,
+}
+
+/// Settings of the ring that is made for one capture, on an interface without a recorder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PrivateSettings {
+    /// Size of the ring in bytes.
+    pub memory_bytes: u64,
+    pub promiscuous: bool,
 }
 
 /// Settings of one interface's recorder.

@@ -73,7 +73,7 @@ pub(super) mod tests {
 
     use super::*;
     use crate::filter::Filter;
-    use crate::model::{EventId, IncidentId, Limits};
+    use crate::model::{EventId, FileForm, IncidentId, Limits};
 
     /// A plan as a rule makes it.
     pub(in crate::capture) fn plan() -> CapturePlan {
@@ -94,7 +94,9 @@ pub(super) mod tests {
                 bytes: 1 << 20,
                 packets: None,
                 bytes_per_packet: 0,
+                segments: None,
             },
+            file: FileForm::default(),
             storage: "local".to_owned(),
             notify: Vec::new(),
         }

@@ -24,6 +24,12 @@ const MIN_MEMORY: u64 = 1 << 20;
 /// The most memory of a recorder, in bytes: it is locked memory of the kernel.
 const MAX_MEMORY: u64 = 16 << 30;
 
+/// The ring of a capture on an interface without a recorder, in bytes: it holds a burst, not a past.
+const PRIVATE_MEMORY: u64 = 16 << 20;
+
+/// What all rings and buffers may take together, in bytes.
+const MEMORY_BUDGET: u64 = 1 << 30;
+
 /// The most captures at one time: each has threads and open files.
 const MAX_CONCURRENT: u32 = 1_000;
 
@@ -99,7 +105,15 @@ impl Reader<'_> {
         Ok(Config {
             file: path.map(Path::to_owned),
             host,
-            capture: capture::Settings { spool: state_directory.join("spool"), recorders },
+            capture: capture::Settings {
+                spool: state_directory.join("spool"),
+                private: capture::PrivateSettings {
+                    memory_bytes: PRIVATE_MEMORY,
+                    promiscuous: recorders.iter().any(|recorder| recorder.promiscuous),
+                },
+                recorders,
+                memory_bytes: MEMORY_BUDGET,
+            },
             state_directory,
             log,
             sources: parts.sources,

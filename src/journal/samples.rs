@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::clock::WallTime;
 use crate::filter::Filter;
 use crate::model::{
-    Body, Capture, CaptureId, CapturePlan, Decision, Delivery, EventId, Group, GroupKey,
+    Body, Capture, CaptureId, CapturePlan, Decision, Delivery, EventId, FileForm, Group, GroupKey,
     IncidentId, Kind, Limits, Notice, NoticeId, Outcome, Rejected, SealedFile, Segment,
     SegmentState, State, Totals, Window,
 };
@@ -56,7 +56,9 @@ pub(super) fn capture(n: u64) -> Capture {
             bytes: 1 << 20,
             packets: None,
             bytes_per_packet: 0,
+            segments: None,
         },
+        file: FileForm::default(),
         storage: "local".to_owned(),
         notify: vec!["bus".to_owned()],
     };

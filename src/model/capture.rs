@@ -73,6 +73,8 @@ pub enum StopReason {
     AlertResolved,
     InterfaceLost,
     NoSpace,
+    /// The packets came from a file, and all of it was read.
+    EndOfFile,
     AgentStopped,
     /// The worker died; what had reached the disk was sealed afterwards.
     Interrupted,
@@ -87,7 +89,8 @@ impl StopReason {
             | Self::BytesExceeded
             | Self::PacketsExceeded
             | Self::Manual
-            | Self::AlertResolved => true,
+            | Self::AlertResolved
+            | Self::EndOfFile => true,
             Self::InterfaceLost
             | Self::NoSpace
             | Self::AgentStopped

@@ -22,7 +22,7 @@ pub use health::Health;
 pub use ids::{CaptureId, EventId, GroupKey, IncidentId, NoticeId};
 pub use notice::{Body, Delivery, File, Kind, Notice};
 pub use outcome::{Decision, Outcome, Suppression, Tally};
-pub use plan::{CapturePlan, Limits};
+pub use plan::{CapturePlan, Compression, FileForm, FileFormat, Limits, SegmentLimits};
 pub use report::{InterfaceTotals, RecorderStatus, Report};
 pub use segment::{Receipt, SealedFile, Segment, SegmentState};
 pub use verdict::{Group, Proposal, Verdict};

@@ -19,6 +19,58 @@ pub struct Limits {
     pub packets: Option<u64>,
     /// How much of each packet is kept, in bytes; 0 keeps the whole packet.
     pub bytes_per_packet: u32,
+    /// Absent: one file, however large.
+    #[serde(default)]
+    pub segments: Option<SegmentLimits>,
+}
+
+/// How a capture is divided into files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SegmentLimits {
+    /// The most that one file holds, in bytes.
+    pub bytes: u64,
+    /// A ring of files: only so many are kept, the newest, and [`Limits::bytes`] counts these.
+    /// Absent: all are kept.
+    pub keep: Option<u32>,
+}
+
+/// How the files of a capture are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileForm {
+    pub format: FileFormat,
+    pub compression: Compression,
+}
+
+/// The format of a file of packets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FileFormat {
+    #[default]
+    Pcapng,
+    /// The classic format with stamps in nanoseconds: one interface, no comments, no counts of what
+    /// was lost.
+    Pcap,
+}
+
+/// How a file is packed once it is whole.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Compression {
+    #[default]
+    None,
+    Zstd,
+}
+
+impl FileForm {
+    /// What the names of such files end in, without the first dot.
+    pub const fn extension(self) -> &'static str {
+        match (self.format, self.compression) {
+            (FileFormat::Pcapng, Compression::None) => "pcapng",
+            (FileFormat::Pcapng, Compression::Zstd) => "pcapng.zst",
+            (FileFormat::Pcap, Compression::None) => "pcap",
+            (FileFormat::Pcap, Compression::Zstd) => "pcap.zst",
+        }
+    }
 }
 
 /// What to capture, where to put it and whom to tell: no placeholder and no default is left in it.
@@ -42,6 +94,8 @@ pub struct CapturePlan {
     pub look_back: Duration,
     pub filter: Filter,
     pub limits: Limits,
+    #[serde(default)]
+    pub file: FileForm,
     /// The name of a configured storage.
     pub storage: String,
     /// The names of configured notifiers.

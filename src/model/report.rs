@@ -57,6 +57,9 @@ pub struct InterfaceTotals {
     pub written: u64,
     pub dropped_by_kernel: u64,
     pub overrun: u64,
+    /// Packets in the file that are longer than what was kept of them.
+    #[serde(default)]
+    pub truncated: u64,
     /// The filter as it was compiled, in tcpdump's language; empty selects everything.
     pub filter: String,
 }

@@ -34,7 +34,8 @@ pub struct SealedFile {
     /// Where it is in the spool.
     pub path: PathBuf,
     pub size_bytes: u64,
-    /// Of the whole file, in hexadecimal.
+    /// Of the whole file, in hexadecimal. Empty for a capture in the foreground, whose file nobody
+    /// stores and verifies.
     pub sha256: String,
     pub packets: u64,
     /// Stamps of its first and last packet.

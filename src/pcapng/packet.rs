@@ -55,7 +55,8 @@ pub struct PacketBlock<'a> {
 }
 
 impl PacketBlock<'_> {
-    fn captured_len(&self) -> usize {
+    /// How many of its bytes are written.
+    pub fn captured_len(&self) -> usize {
         let [a, b, c] = self.parts.map(<[u8]>::len);
         (a + b + c).min(MAX_PACKET_BYTES)
     }

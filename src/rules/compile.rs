@@ -5,7 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::filter::{Addresses, Filter, Ports, Protocol};
-use crate::model::Limits;
+use crate::model::{FileForm, Limits};
 use crate::rules::matcher::Matcher;
 use crate::rules::placeholder::{Placeholder, Type, Value, is_interface};
 use crate::rules::template::{EntryTemplate, Field, Name, Template};
@@ -168,6 +168,7 @@ impl<'a> Here<'_, 'a> {
             entries: capture.filters.iter().map(|entry| self.entry(entry)).collect(),
             expression: capture.bpf.as_ref().map(|bpf| self.expression(bpf)),
             limits: self.limits(&capture.limits),
+            file: FileForm::default(),
         };
         // Entries and expression are well each alone; together they can still be too long.
         let place = capture.bpf.as_ref().map(|bpf| bpf.place);
@@ -308,6 +309,7 @@ impl<'a> Here<'_, 'a> {
             bytes: given_bytes.unwrap_or(defaults.bytes).min(known.bytes),
             packets: limits.packets.as_ref().map(|packets| packets.value),
             bytes_per_packet: limits.bytes_per_packet.unwrap_or(0),
+            segments: None,
         }
     }
 

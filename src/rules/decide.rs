@@ -54,6 +54,7 @@ impl RuleSet {
             look_back: rule.template.look_back,
             filter: rule.template.filter(&fill)?,
             limits: rule.template.limits,
+            file: rule.template.file,
             storage: rule.storage.clone(),
             notify: rule.notify.clone(),
         })

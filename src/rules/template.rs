@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::filter::{Addresses, Entry, Filter, Ports, Protocol};
-use crate::model::Limits;
+use crate::model::{FileForm, Limits};
 use crate::rules::placeholder::{Placeholder, Value};
 
 /// A rule's capture.
@@ -16,6 +16,7 @@ pub(super) struct Template {
     /// Never holds a placeholder.
     pub(super) expression: Option<String>,
     pub(super) limits: Limits,
+    pub(super) file: FileForm,
 }
 
 /// The name of an interface.

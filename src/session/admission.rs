@@ -146,7 +146,7 @@ impl Gate {
 mod tests {
     use super::*;
     use crate::filter::Filter;
-    use crate::model::{CapturePlan, EventId, IncidentId, Limits};
+    use crate::model::{CapturePlan, EventId, FileForm, IncidentId, Limits};
 
     const CEILINGS: Ceilings = Ceilings {
         duration: Duration::from_secs(60),
@@ -166,6 +166,7 @@ mod tests {
             bytes: 1,
             packets: None,
             bytes_per_packet: 0,
+            segments: None,
         };
         let plan = CapturePlan {
             rule: "rule".to_owned(),
@@ -179,6 +180,7 @@ mod tests {
             look_back: Duration::ZERO,
             filter: Filter::default(),
             limits,
+            file: FileForm::default(),
             storage: String::new(),
             notify: Vec::new(),
         };

@@ -123,7 +123,7 @@ mod tests {
     use crate::clock::WallTime;
     use crate::filter::Filter;
     use crate::model::{
-        CapturePlan, Change, EventId, IncidentId, Limits, Segment, SegmentState, State,
+        CapturePlan, Change, EventId, FileForm, IncidentId, Limits, Segment, SegmentState, State,
     };
 
     fn spool(names: &[&str]) -> tempfile::TempDir {
@@ -175,7 +175,9 @@ mod tests {
                 bytes: 1,
                 packets: None,
                 bytes_per_packet: 0,
+                segments: None,
             },
+            file: FileForm::default(),
             storage: "local".to_owned(),
             notify: Vec::new(),
         };
