@@ -7,6 +7,9 @@
 
 pub(crate) mod azurite;
 pub(crate) mod broker;
+pub(crate) mod capture_file;
+pub(crate) mod disk;
+pub(crate) mod engine;
 pub(crate) mod faulty_proxy;
 pub(crate) mod http;
 pub(crate) mod namespaces;
@@ -19,4 +22,5 @@ pub(crate) mod storage_cases;
 pub(crate) mod traffic;
 pub(crate) mod tshark;
 pub(crate) mod wait;
+pub(crate) mod witness;
 pub(crate) mod worker;
