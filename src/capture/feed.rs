@@ -264,7 +264,7 @@ fn cut(parts: [&[u8]; 3], bytes: usize) -> [&[u8]; 3] {
 }
 
 const fn flags_of(frame: &Frame<'_>) -> u32 {
-    let direction = match frame.direction {
+    let direction = match frame.direction() {
         Direction::Host => flags::INBOUND | flags::UNICAST,
         Direction::Broadcast => flags::INBOUND | flags::BROADCAST,
         Direction::Multicast => flags::INBOUND | flags::MULTICAST,
@@ -272,9 +272,10 @@ const fn flags_of(frame: &Frame<'_>) -> u32 {
         Direction::Outgoing => flags::OUTBOUND,
         Direction::Unknown => 0,
     };
-    let not_ready = if frame.checksum_not_ready { flags::CHECKSUM_NOT_READY } else { 0 };
-    let valid = if frame.checksum_valid { flags::CHECKSUM_VALID } else { 0 };
-    direction | not_ready | valid
+    let not_ready = if frame.checksum_not_ready() { flags::CHECKSUM_NOT_READY } else { 0 };
+    let valid = if frame.checksum_valid() { flags::CHECKSUM_VALID } else { 0 };
+    let coalesced = if frame.is_coalesced() { flags::SEGMENTATION_OFFLOADED } else { 0 };
+    direction | not_ready | valid | coalesced
 }
 
 #[cfg(test)]
