@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use hindsight::capture::seal_leftovers;
-use hindsight::model::{CaptureId, SealedFile, StopReason};
+use hindsight::model::{CaptureId, SealedFile, SegmentLimits, StopReason};
 use support::capture_file::CaptureFile;
 use support::disk::{self, Hanging};
 use support::engine::{Bench, SMALLEST_RING, filtered, from_now_on};
@@ -39,7 +39,7 @@ fn a_reader_whose_disk_hangs_has_gaps_that_are_told_to_the_packet_and_the_others
         for _ in 0..2 {
             traffic.wait_for_more(u64::from(RATE) / 2);
             disk.freeze();
-            traffic.wait_for_more(u64::from(RATE) * 3);
+            traffic.wait_for_more(u64::from(RATE) * 2);
             disk.thaw();
         }
         traffic.wait_for_more(u64::from(RATE) / 2);
@@ -139,6 +139,41 @@ fn a_disk_that_is_full_only_at_the_end_leaves_a_readable_partial_file_too() {
         assert_eq!(ended.reason, StopReason::NoSpace);
         assert!(ended.error.as_ref().unwrap().contains("No space left"));
         assert_is_whole(ended.file(), 100);
+    });
+    bench.shut_down();
+}
+
+#[test]
+fn a_divided_capture_that_fills_the_disk_leaves_every_file_readable() {
+    let Some(pair) = Pair::quiet() else { return };
+    let mut bench = pair.near.within(|| Bench::start(16 << 20));
+    pair.near.within(|| {
+        disk::mount_small(bench.spool.path(), "700k");
+        // Files of all sizes, so that the disk is found full at different steps: while a file is
+        // written, when it is closed, when the next one is created.
+        for bytes in [50_000, 90_000, 131_072, 200_000] {
+            let mut plan = from_now_on();
+            plan.limits.segments = Some(SegmentLimits { bytes, keep: None });
+            let capture = bench.begin_and_wait(&format!("full{bytes}"), plan);
+            let mut sender = Sender::new(&pair);
+            sender.size = 1_000;
+            (0..1_500).for_each(|_| sender.send());
+            let ended = bench.end(&capture);
+            assert_eq!(ended.reason, StopReason::NoSpace, "{ended:?}");
+            assert!(ended.error.as_ref().unwrap().contains("No space left"), "{ended:?}");
+            let mut next = 0;
+            for file in &ended.files {
+                assert_eq!(tshark::figures(&file.path).packets, file.packets);
+                let numbers = tshark::numbers(&file.path);
+                assert!(numbers.iter().copied().eq(next..next + file.packets), "{file:?}");
+                next += file.packets;
+                fs::remove_file(&file.path).unwrap();
+            }
+            assert!(next > 300 && next == ended.totals.packets, "{next}: {ended:?}");
+            assert!(ended.lost() < 1_500, "{ended:?}");
+            let left: Vec<_> = fs::read_dir(bench.spool.path()).unwrap().flatten().collect();
+            assert!(left.is_empty(), "{left:?}");
+        }
     });
     bench.shut_down();
 }

@@ -48,7 +48,7 @@ fn an_interface_that_goes_down_and_up_keeps_its_captures_and_they_resume() {
         let mut bench = pair.near.within(|| Bench::with(recorders));
         let capture = pair.near.within(|| bench.begin_and_wait("kept", numbered(from_now_on())));
         let mut sender = Sender::new(&pair);
-        for _ in 0..3 {
+        for _ in 0..2 {
             (0..100).for_each(|_| sender.send());
             pair.near.ip(&format!("link set {INTERFACE} down"));
             // Longer than the recorder takes to look whether its interface is still there.
@@ -59,7 +59,7 @@ fn an_interface_that_goes_down_and_up_keeps_its_captures_and_they_resume() {
         (0..100).for_each(|_| sender.send());
         let ended = bench.stop(&capture);
         assert_eq!((ended.reason, ended.lost()), (StopReason::Manual, 0), "{ended:?}");
-        assert_eq!(CaptureFile::read(ended.path()).contiguous_numbers(), 0..400);
+        assert_eq!(CaptureFile::read(ended.path()).contiguous_numbers(), 0..300);
         bench.shut_down();
     }
 }
@@ -369,6 +369,8 @@ fn super_packets_of_a_stream_are_whole_and_flagged_as_what_they_are() {
             let total = u32::from(u16::from_be_bytes([data[16], data[17]])) + 14;
             assert!(length == total || length == 60, "{length} is not {total}");
             let is_super = length > LONGEST;
+            let flagged = packet.flags & flags::SEGMENTATION_OFFLOADED != 0;
+            assert_eq!(flagged, is_super, "{length} bytes, flags {:#x}", packet.flags);
             assert!(!is_super || packet.flags & flags::CHECKSUM_NOT_READY != 0);
             let headers = 14 + 20 + u32::from(data[46] >> 4) * 4;
             let inbound = packet.flags & 3 == flags::INBOUND;

@@ -29,7 +29,10 @@ const FLOOD: u64 = 120_000;
 const DELUGE: u64 = 150_000;
 
 fn begin(bench: &mut Bench, count: u64, plan: impl Fn(u64) -> CapturePlan) -> Vec<CaptureId> {
-    (0..count).map(|number| bench.begin_and_wait(&format!("c{number}"), plan(number))).collect()
+    let begin = |number| bench.begin(&format!("c{number}"), plan(number));
+    let captures: Vec<_> = (0..count).map(begin).collect();
+    captures.iter().for_each(|capture| bench.wait_until_started(capture));
+    captures
 }
 
 fn stop(bench: &mut Bench, captures: &[CaptureId]) -> BTreeMap<CaptureId, Ended> {

@@ -101,9 +101,17 @@ impl Bench {
 
     /// With these recorders, or none.
     pub(crate) fn with(recorders: Vec<RecorderSettings>) -> Self {
+        Self::with_settings(recorders, |settings| settings)
+    }
+
+    /// With these recorders, and what else is set.
+    pub(crate) fn with_settings(
+        recorders: Vec<RecorderSettings>,
+        change: impl FnOnce(Settings) -> Settings,
+    ) -> Self {
         let spool = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder of its own");
         let (sender, reports) = mpsc::channel(REPORTS);
-        let engine = Engine::start(settings(spool.path(), recorders), sender);
+        let engine = Engine::start(change(settings(spool.path(), recorders)), sender);
         let engine = Arc::new(engine.unwrap_or_else(|error| panic!("{}", error.sentence())));
         let (started, files, ended) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         Self { engine, spool, reports, started, files, ended, progress: 0 }
