@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::thread;
 
-use hindsight::filter::{Entry, Filter, LinkType, Packet, Program, compile};
+use hindsight::filter::{Entry, Error, Filter, LinkType, Packet, Program, compile};
 use support::captures::{Captured, Made, Public};
 use support::five_tuple::{self, Ip};
 
@@ -83,121 +83,131 @@ fn structured(line: &str) -> Filter {
     filter
 }
 
-/// Judges every case, in their order.
-fn judge_all(cases: &[Case], link: LinkType, made: &Made) -> Vec<Verdict> {
-    thread::scope(|scope| {
-        let judges: Vec<_> = cases
-            .chunks(cases.len().div_ceil(JUDGES))
-            .map(|part| {
-                scope.spawn(move || {
-                    part.iter().map(|case| judge(case, link, made)).collect::<Vec<_>>()
-                })
-            })
-            .collect();
-        judges.into_iter().flat_map(|judge| judge.join().expect("judges do not panic")).collect()
-    })
-}
-
-fn judge(case: &Case, link: LinkType, made: &Made) -> Verdict {
-    let program = match compile(&case.filter, &case.own, link) {
-        Ok(program) => program,
-        Err(error) => {
-            // Entries are possible everywhere: it was the expression, and then that alone is as well.
-            let expression = case.filter.expression.as_deref().unwrap_or_default();
-            return match made.tcpdump(expression) {
-                Err(_) => Verdict::Refused,
-                Ok(_) => Verdict::Disagreement(format!("tcpdump takes '{expression}': {error}")),
-            };
-        }
-    };
-    let text = program.text().to_owned();
-    if link == LinkType::Ethernet && text != case.filter.expression_for(&case.own) {
-        return Verdict::Disagreement(format!("not compiled from the filter's text: '{text}'"));
-    }
-    let expected = match made.tcpdump(&text) {
-        Ok(numbers) => numbers,
-        Err(complaint) => {
-            return Verdict::Disagreement(format!("tcpdump refuses '{text}': {complaint}"));
-        }
-    };
-    let numbers = selected(&program, link, &made.packets, tag_in_place);
-    let beside = selected(&program, link, &made.packets, tag_beside);
-    let by_definition = by_definition(case, link, made, &numbers);
-    for (judge, other) in [
-        ("tcpdump", &expected),
-        ("the same packets with the tag beside them", &beside),
-        ("the definition", &by_definition),
-    ] {
-        if *other != numbers {
-            let more: Vec<_> = numbers.difference(other).take(5).collect();
-            let less: Vec<_> = other.difference(&numbers).take(5).collect();
-            return Verdict::Disagreement(format!(
-                "'{text}' selects packets that {judge} does not ({more:?} ...), or the other way \
-                 round ({less:?} ...)"
-            ));
-        }
-    }
-    Verdict::Selected { text, numbers }
-}
-
-/// The numbers of the packets that a program selects, each packet shown to it in a certain way.
-fn selected(
-    program: &Program,
+/// Packets of one link type, and what is known of them.
+struct Bench {
     link: LinkType,
-    packets: &[Captured],
-    selects: fn(&Program, LinkType, &Captured) -> bool,
-) -> BTreeSet<usize> {
-    let numbered = packets.iter().enumerate();
-    numbered
-        .filter(|(_, packet)| selects(program, link, packet))
-        .map(|(number, _)| number)
-        .collect()
+    made: Made,
+    /// Of each packet; absent for what is no IP packet or is cut short.
+    ip: Vec<Option<Ip>>,
 }
 
-fn tag_in_place(program: &Program, _: LinkType, packet: &Captured) -> bool {
-    program.selects(&Packet { data: &packet.bytes, vlan: None, wire_len: packet.wire_len })
-}
-
-/// As the kernel's ring has a tagged frame: without its outer tag, which stands beside it.
-fn tag_beside(program: &Program, link: LinkType, packet: &Captured) -> bool {
-    if link != LinkType::Ethernet || !is_tagged(packet) {
-        return tag_in_place(program, link, packet);
+impl Bench {
+    fn of(link: LinkType, packets: Vec<Captured>) -> Self {
+        let ip = packets.iter().map(|packet| Ip::read(link, &packet.bytes)).collect();
+        Self { link, made: Made::of(link, packets), ip }
     }
-    let data = [&packet.bytes[..12], &packet.bytes[16..]].concat();
-    let vlan = packet.bytes[12..16].try_into().ok();
-    program.selects(&Packet { data: &data, vlan, wire_len: packet.wire_len })
+
+    fn packets(&self) -> &[Captured] {
+        &self.made.packets
+    }
+
+    /// Judges every case, in their order.
+    fn judge_all(&self, cases: &[Case]) -> Vec<Verdict> {
+        let judge = |part: &[Case]| part.iter().map(|case| self.judge(case)).collect::<Vec<_>>();
+        thread::scope(|scope| {
+            let parts = cases.chunks(cases.len().div_ceil(JUDGES));
+            let judges: Vec<_> = parts.map(|part| scope.spawn(move || judge(part))).collect();
+            let verdicts = judges.into_iter().map(|judge| judge.join());
+            verdicts.flat_map(|verdicts| verdicts.expect("judges do not panic")).collect()
+        })
+    }
+
+    fn judge(&self, case: &Case) -> Verdict {
+        let program = match compile(&case.filter, &case.own, self.link) {
+            Ok(program) => program,
+            Err(error) => return self.judge_refusal(case, &error),
+        };
+        let text = program.text().to_owned();
+        if self.link == LinkType::Ethernet && text != case.filter.expression_for(&case.own) {
+            return Verdict::Disagreement(format!("not compiled from the filter's text: '{text}'"));
+        }
+        let expected = match self.made.tcpdump(&text) {
+            Ok(numbers) => numbers,
+            Err(complaint) => {
+                return Verdict::Disagreement(format!("tcpdump refuses '{text}': {complaint}"));
+            }
+        };
+        let numbers = self.numbers(|_, packet| {
+            program.selects(&Packet { data: &packet.bytes, vlan: None, wire_len: packet.wire_len })
+        });
+        for (judge, other) in [
+            ("tcpdump", expected),
+            ("the program, of the same packets with their tags beside them,", {
+                self.with_tags_beside(&program, &numbers)
+            }),
+            ("the definition", self.by_definition(case, &numbers)),
+        ] {
+            if other != numbers {
+                let more: Vec<_> = numbers.difference(&other).take(5).collect();
+                let less: Vec<_> = other.difference(&numbers).take(5).collect();
+                return Verdict::Disagreement(format!(
+                    "'{text}' selects packets that {judge} does not ({more:?} ...), or the other \
+                     way round ({less:?} ...)"
+                ));
+            }
+        }
+        Verdict::Selected { text, numbers }
+    }
+
+    /// Entries are possible for every link type: it was the expression, and then that alone is
+    /// impossible as well.
+    fn judge_refusal(&self, case: &Case, error: &Error) -> Verdict {
+        let expression = case.filter.expression.as_deref().unwrap_or_default();
+        match self.made.tcpdump(expression) {
+            Err(_) => Verdict::Refused,
+            Ok(_) => Verdict::Disagreement(format!("tcpdump takes '{expression}': {error}")),
+        }
+    }
+
+    /// The numbers of the packets that pass a test.
+    fn numbers(&self, test: impl Fn(usize, &Captured) -> bool) -> BTreeSet<usize> {
+        let numbered = self.packets().iter().enumerate();
+        numbered
+            .filter(|(number, packet)| test(*number, packet))
+            .map(|(number, _)| number)
+            .collect()
+    }
+
+    /// What a program selects where the outer tag of each tagged frame is beside it, as the kernel's
+    /// ring has it.
+    fn with_tags_beside(&self, program: &Program, selected: &BTreeSet<usize>) -> BTreeSet<usize> {
+        self.numbers(|number, packet| {
+            if self.link != LinkType::Ethernet || !is_tagged(packet) {
+                return selected.contains(&number);
+            }
+            let data = [&packet.bytes[..12], &packet.bytes[16..]].concat();
+            let vlan = packet.bytes[12..16].try_into().ok();
+            program.selects(&Packet { data: &data, vlan, wire_len: packet.wire_len })
+        })
+    }
+
+    /// What the definition of the entries says, and where it says nothing what has been selected:
+    /// about what is no IP packet, about packets that are cut short, and about an expression that
+    /// moves the offsets of the entries. Any other expression has to hold besides.
+    fn by_definition(&self, case: &Case, selected: &BTreeSet<usize>) -> BTreeSet<usize> {
+        let Filter { entries, expression } = &case.filter;
+        let expression = expression.as_deref().unwrap_or_default();
+        let moves =
+            ["vlan", "mpls", "pppoe", "geneve"].iter().any(|word| expression.contains(word));
+        if entries.is_empty() || entries.contains(&Entry::default()) || moves {
+            return selected.clone();
+        }
+        let besides = match expression {
+            "" => (0..self.packets().len()).collect(),
+            expression => self.made.tcpdump(expression).unwrap_or_default(),
+        };
+        self.numbers(|number, _| {
+            let Some(ip) = &self.ip[number] else { return selected.contains(&number) };
+            let entry = |entry| five_tuple::selects(entry, &case.own, ip);
+            besides.contains(&number) && entries.iter().any(entry)
+        })
+    }
 }
 
 /// Whether the frame has a tag that the kernel takes out, all of it captured.
 fn is_tagged(packet: &Captured) -> bool {
     let tag = packet.bytes.get(12..16);
     tag.is_some_and(|tag| [[0x81, 0], [0x88, 0xa8]].contains(&[tag[0], tag[1]]))
-}
-
-/// What the definition of the entries says, and where it says nothing what has been selected: about
-/// what is no IP packet, about packets that are cut short, and about an expression that moves the
-/// offsets of the entries. Any other expression has to hold besides.
-fn by_definition(
-    case: &Case,
-    link: LinkType,
-    made: &Made,
-    selected: &BTreeSet<usize>,
-) -> BTreeSet<usize> {
-    let Filter { entries, expression } = &case.filter;
-    let moves = |text: &str| ["vlan", "mpls", "pppoe", "geneve"].iter().any(|w| text.contains(w));
-    let expression = expression.as_deref().unwrap_or_default();
-    if entries.is_empty() || entries.contains(&Entry::default()) || moves(expression) {
-        return selected.clone();
-    }
-    let besides = made.tcpdump(expression).unwrap_or_default();
-    let selects = |number: &usize| match Ip::read(link, &made.packets[*number].bytes) {
-        Some(ip) => {
-            let entry = |entry| five_tuple::selects(entry, &case.own, &ip);
-            besides.contains(number) && entries.iter().any(entry)
-        }
-        None => selected.contains(number),
-    };
-    (0..made.packets.len()).filter(selects).collect()
 }
 
 /// The public Ethernet captures, what is frequent in them, and all cases.
@@ -263,8 +273,8 @@ fn every_filter_selects_the_ethernet_frames_that_tcpdump_selects() {
     let public_packets = public.packets.len();
     let mut packets = public.packets;
     packets.extend(super_packets(&frequent));
-    let made = Made::of(LinkType::Ethernet, packets);
-    let verdicts = judge_all(&cases, LinkType::Ethernet, &made);
+    let bench = Bench::of(LinkType::Ethernet, packets);
+    let verdicts = bench.judge_all(&cases);
     let refused = verdicts.iter().filter(|verdict| matches!(verdict, Verdict::Refused)).count();
     assert_eq!(refused, 0, "each of these filters has a meaning for Ethernet");
     let filters = agreed(verdicts);
@@ -272,15 +282,15 @@ fn every_filter_selects_the_ethernet_frames_that_tcpdump_selects() {
     assert!(filters.len() >= 300, "{} different filters prove little", filters.len());
     let selecting =
         share(&filters, 70, |numbers| numbers.iter().any(|&number| number < public_packets));
-    let refusing = share(&filters, 90, |numbers| numbers.len() < made.packets.len());
+    let refusing = share(&filters, 90, |numbers| numbers.len() < bench.packets().len());
     println!("{selecting} select a public packet, {refusing} refuse a packet");
 
-    let those = |expression| made.tcpdump(expression).expect("tcpdump takes it");
+    let those = |expression| bench.made.tcpdump(expression).expect("tcpdump takes it");
     for (kind, all) in [
         ("VLAN", those("vlan")),
         ("IPv6", those("ip6 or (vlan and ip6)")),
         ("fragments", those("ip[6:2] & 0x3fff != 0 or ip6[6] = 44")),
-        ("super packets", (public_packets..made.packets.len()).collect()),
+        ("super packets", (public_packets..bench.packets().len()).collect()),
     ] {
         let tell_apart = |(_, numbers): &&(String, BTreeSet<usize>)| {
             !numbers.is_disjoint(&all) && !numbers.is_superset(&all)
@@ -304,12 +314,16 @@ fn every_filter_selects_the_raw_ip_packets_that_tcpdump_selects() {
         bytes: frame.bytes[14..].to_vec(),
         wire_len: frame.wire_len.saturating_sub(14),
     }));
-    let made = Made::of(LinkType::RawIp, packets);
-    let filters = agreed(judge_all(&cases, LinkType::RawIp, &made));
-    println!("{} packets with those out of frames, {} filters", made.packets.len(), filters.len());
+    let bench = Bench::of(LinkType::RawIp, packets);
+    let filters = agreed(bench.judge_all(&cases));
+    println!(
+        "{} packets with those out of frames, {} filters",
+        bench.packets().len(),
+        filters.len()
+    );
     assert!(filters.len() >= 300, "{} different filters prove little", filters.len());
     let selecting = share(&filters, 70, |numbers| !numbers.is_empty());
-    let refusing = share(&filters, 90, |numbers| numbers.len() < made.packets.len());
+    let refusing = share(&filters, 90, |numbers| numbers.len() < bench.packets().len());
     println!("{selecting} select a packet, {refusing} refuse a packet");
 }
 
