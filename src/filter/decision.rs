@@ -59,3 +59,11 @@ impl Decision {
         }
     }
 }
+
+/// A field that has been read and the bounds of its value, inclusive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Fact {
+    pub(super) source: Source,
+    pub(super) low: u32,
+    pub(super) high: u32,
+}

@@ -36,6 +36,7 @@ mod decision;
 mod error;
 mod eval;
 mod expression;
+mod front;
 mod lift;
 mod networks;
 mod operation;

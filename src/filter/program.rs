@@ -63,7 +63,7 @@ impl Program {
     pub fn new(instructions: Vec<Instruction>, text: String) -> Result<Self, Invalid> {
         let operations = check(&instructions)?;
         let (start, decisions) = lift(&operations);
-        let steps = Steps::new(start, &simplify(start, &decisions));
+        let steps = Steps::new(&simplify(start, &decisions));
         Ok(Self { text, instructions, operations, steps })
     }
 

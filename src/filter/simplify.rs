@@ -3,7 +3,8 @@
 //!
 //! What is known of a decision is what holds on every way to it.
 
-use super::decision::{Decision, Place, Source, Target};
+use super::decision::{Decision, Fact, Place, Source, Target};
+use super::front::Front;
 
 /// How often one choice may pass a decision while it is put together; it bounds the work.
 const MAX_PASSED: usize = 512;
@@ -29,57 +30,84 @@ pub(super) struct Piece {
     pub(super) told_by: usize,
 }
 
-/// A field that has been read and the bounds of its value, inclusive.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Fact {
-    source: Source,
-    low: u32,
-    high: u32,
+/// A graph of choices. A choice is known by the place of its first decision, and targets are such
+/// places; each stands before what it leads to.
+#[derive(Clone, Debug)]
+pub(super) struct Choices {
+    pub(super) start: Target,
+    /// Where the usual kinds of packets begin; absent where that is of no use.
+    pub(super) front: Option<Box<Front<Target>>>,
+    pub(super) choices: Vec<(usize, Choice)>,
 }
 
-/// The choices of a graph and where it begins; a choice keeps the place of its first decision,
-/// and targets are such places.
-pub(super) fn simplify(start: Target, decisions: &[Decision]) -> Vec<(usize, Choice)> {
+/// The choices of a graph that begins with the first of its decisions.
+pub(super) fn simplify(start: Target, decisions: &[Decision]) -> Choices {
     let mut facts: Vec<Option<Vec<Fact>>> = vec![None; decisions.len()];
+    let front = Front::new(|known| {
+        let target = skip(decisions, known, start);
+        if let Target::Decision(first) = target {
+            learn(&mut facts[first], known);
+        }
+        target
+    });
+    let is_useful = front != Front::new(|_known| start);
     if let Target::Decision(start) = start {
-        facts[start] = Some(Vec::new());
+        learn(&mut facts[start], &[]);
     }
     let mut choices = Vec::new();
     for (at, decision) in decisions.iter().enumerate() {
         // Where nothing is told, not even that nothing is known, no way leads.
         let Some(known) = facts[at].take() else { continue };
-        let choice = Spread { decisions, known: &known, source: decision.source }.run(at);
+        let source = decision.source;
+        let (low, high) = bounds(&known, source).unwrap_or((0, source.mask));
+        let known = with(&known, Fact { source, low, high });
+        let choice = Spread { decisions, known: &known, source }.run(at);
         let mut low = 0;
         for piece in &choice.pieces {
             if let Target::Decision(next) = piece.target {
                 let fact = Fact { source: choice.source, low, high: piece.last };
-                learn(&mut facts[next], &known, fact);
+                learn(&mut facts[next], &with(&known, fact));
             }
             low = piece.last.saturating_add(1);
         }
         choices.push((at, choice));
     }
-    choices
+    Choices { start, front: is_useful.then(|| Box::new(front)), choices }
+}
+
+/// The first decision of which the answer is not known.
+fn skip(decisions: &[Decision], known: &[Fact], mut target: Target) -> Target {
+    while let Target::Decision(place) = target
+        && let Some(decision) = decisions.get(place)
+        && let Some(answer) = answer(known, decision)
+    {
+        target = if answer { decision.yes } else { decision.no };
+    }
+    target
+}
+
+/// What is known behind an answer.
+fn with(known: &[Fact], fact: Fact) -> Vec<Fact> {
+    let mut facts: Vec<_> = known.iter().filter(|one| one.source != fact.source).copied().collect();
+    if facts.len() < MAX_FACTS {
+        facts.push(fact);
+    }
+    facts
 }
 
 /// Keeps of what is known at a decision what also holds on one more way to it.
-fn learn(facts: &mut Option<Vec<Fact>>, known: &[Fact], fact: Fact) {
-    let room = known.len() < MAX_FACTS;
-    let news = known.iter().filter(|one| one.source != fact.source).copied();
-    let news = news.chain(room.then_some(fact));
-    match facts {
-        None => *facts = Some(news.collect()),
-        Some(facts) => {
-            let news: Vec<_> = news.collect();
-            facts.retain_mut(|one| {
-                let Some(other) = news.iter().find(|news| news.source == one.source) else {
-                    return false;
-                };
-                (one.low, one.high) = (one.low.min(other.low), one.high.max(other.high));
-                true
-            });
-        }
-    }
+fn learn(facts: &mut Option<Vec<Fact>>, news: &[Fact]) {
+    let Some(facts) = facts else {
+        *facts = Some(news.to_vec());
+        return;
+    };
+    facts.retain_mut(|one| {
+        let Some(other) = news.iter().find(|news| news.source == one.source) else {
+            return false;
+        };
+        (one.low, one.high) = (one.low.min(other.low), one.high.max(other.high));
+        true
+    });
 }
 
 /// Follows where the values of one field lead.
@@ -93,7 +121,7 @@ impl Spread<'_> {
     fn run(&self, first: usize) -> Choice {
         let mut pieces: Vec<Piece> = Vec::new();
         // What is still to follow, the lowest values last.
-        let (low, high) = self.bounds(self.source).unwrap_or((0, self.source.mask));
+        let (low, high) = bounds(self.known, self.source).unwrap_or((0, self.source.mask));
         let mut open = vec![(low, high, Target::Decision(first), first)];
         let mut passed = 0;
         while let Some((low, high, target, told_by)) = open.pop() {
@@ -112,7 +140,7 @@ impl Spread<'_> {
                 open.extend(parts.filter_map(|(values, target)| {
                     values.map(|(low, high)| (low, high, target, place))
                 }));
-            } else if let Some(answer) = self.answer(decision) {
+            } else if let Some(answer) = answer(self.known, decision) {
                 open.push((low, high, if answer { decision.yes } else { decision.no }, told_by));
             } else {
                 put(&mut pieces, Piece { last: high, target, told_by });
@@ -124,25 +152,24 @@ impl Spread<'_> {
         }
         Choice { source: self.source, pieces }
     }
+}
 
-    fn bounds(&self, source: Source) -> Option<(u32, u32)> {
-        let fact = self.known.iter().find(|fact| fact.source == source)?;
-        Some((fact.low, fact.high))
-    }
+fn bounds(known: &[Fact], source: Source) -> Option<(u32, u32)> {
+    let fact = known.iter().find(|fact| fact.source == source)?;
+    Some((fact.low, fact.high))
+}
 
-    /// How a decision on another field goes, if that is known.
-    fn answer(&self, decision: &Decision) -> Option<bool> {
+/// How a decision goes, if that is known.
+fn answer(known: &[Fact], decision: &Decision) -> Option<bool> {
+    if decision.source.mask == 0 {
         let place = decision.source.place;
-        if decision.source.mask == 0 {
-            let read = self.known.iter().map(|fact| fact.source.place).chain([self.source.place]);
-            return read.into_iter().any(|read| shows(read, place)).then_some(true);
-        }
-        let (low, high) = self.bounds(decision.source)?;
-        if decision.low <= low && high <= decision.high {
-            Some(true)
-        } else {
-            (high < decision.low || decision.high < low).then_some(false)
-        }
+        return known.iter().any(|fact| shows(fact.source.place, place)).then_some(true);
+    }
+    let (low, high) = bounds(known, decision.source)?;
+    if decision.low <= low && high <= decision.high {
+        Some(true)
+    } else {
+        (high < decision.low || decision.high < low).then_some(false)
     }
 }
 

@@ -8,7 +8,8 @@ use std::collections::HashMap;
 use std::hint::cold_path;
 
 use super::decision::{Place, Source, Target};
-use super::simplify::{Choice, Piece};
+use super::front::{self, Front};
+use super::simplify::{Choice, Choices, Piece};
 
 /// Where a step leads that ends the way; smaller numbers are steps.
 const SELECT: u16 = u16::MAX;
@@ -52,6 +53,7 @@ struct Step {
 #[derive(Clone, Debug)]
 pub(super) struct Steps {
     start: u16,
+    front: Option<Box<Front<u16>>>,
     steps: Box<[Step]>,
     /// For each piece of all tables its last value and where it leads.
     lasts: Box<[u32]>,
@@ -59,13 +61,14 @@ pub(super) struct Steps {
 }
 
 impl Steps {
-    pub(super) fn new(start: Target, choices: &[(usize, Choice)]) -> Self {
+    pub(super) fn new(choices: &Choices) -> Self {
         let mut builder = Builder::default();
-        for (place, choice) in choices {
+        for (place, choice) in &choices.choices {
             builder.add(*place, choice);
         }
-        builder.finish(start).unwrap_or_else(|| Self {
+        builder.finish(choices).unwrap_or_else(|| Self {
             start: UNDECIDED,
+            front: None,
             steps: Box::default(),
             lasts: Box::default(),
             targets: Box::default(),
@@ -75,7 +78,7 @@ impl Steps {
     /// Whether a packet is selected; `None` if only the interpreter can tell.
     #[inline]
     pub(super) fn select(&self, data: &[u8], wire_len: u32) -> Option<bool> {
-        let mut next = self.start;
+        let mut next = self.begin(data);
         while let Some(step) = self.steps.get(usize::from(next)) {
             let value = if step.kind == Kind::Fixed {
                 word(data, step.at.into())?
@@ -97,6 +100,13 @@ impl Steps {
             REFUSE => Some(false),
             _ => None,
         }
+    }
+
+    #[inline]
+    fn begin(&self, data: &[u8]) -> u16 {
+        let Some(front) = &self.front else { return self.start };
+        let known = data.first_chunk::<{ front::BYTES }>().and_then(|packet| front.begin(packet));
+        known.unwrap_or(self.start)
     }
 
     /// Where a step leads that is none of the usual ones.
@@ -224,8 +234,12 @@ impl Builder {
         }
     }
 
-    fn finish(self, start: Target) -> Option<Steps> {
-        let start = self.number(start)?;
+    fn finish(self, choices: &Choices) -> Option<Steps> {
+        let start = self.number(choices.start)?;
+        let front = match &choices.front {
+            Some(front) => Some(Box::new(front.named(|target| self.number(target))?)),
+            None => None,
+        };
         let mut steps = Vec::with_capacity(self.steps.len());
         for (at, (step, links)) in self.steps.iter().enumerate() {
             let next = || u16::try_from(at + 1).ok().filter(|step| *step < UNDECIDED);
@@ -238,7 +252,7 @@ impl Builder {
         }
         let targets =
             self.targets.iter().map(|target| self.number(*target)).collect::<Option<_>>()?;
-        Some(Steps { start, steps: steps.into(), lasts: self.lasts.into(), targets })
+        Some(Steps { start, front, steps: steps.into(), lasts: self.lasts.into(), targets })
     }
 }
 
