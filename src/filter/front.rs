@@ -31,25 +31,29 @@ impl Kind {
     }
 }
 
-/// Where a program begins for each protocol in IPv4 and in IPv6.
+/// Where a program begins: with what is no IP packet, and for each protocol in IPv4 and in IPv6.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Front<T> {
-    ipv4: [T; 256],
-    ipv6: [T; 256],
+    begins: [[T; 256]; 3],
 }
 
 impl Front<Target> {
     /// Asks for each kind of packet where a program begins that knows so much of it.
     pub(super) fn new(mut begin: impl FnMut(&[Fact]) -> Target) -> Self {
-        let mut protocols = |kind: Kind| {
+        let mut protocols = |kind: Option<Kind>| {
             let mut protocol = 0;
             [(); 256].map(|()| {
-                let target = begin(&kind.facts(protocol));
+                let known = kind.map(|kind| kind.facts(protocol));
+                let target = begin(known.as_ref().map_or(&[], |known| known));
                 protocol = protocol.wrapping_add(1);
                 target
             })
         };
-        Self { ipv4: protocols(IPV4), ipv6: protocols(IPV6) }
+        Self { begins: [None, Some(IPV4), Some(IPV6)].map(&mut protocols) }
+    }
+
+    pub(super) fn targets(&self) -> impl Iterator<Item = Target> {
+        self.begins.iter().flatten().copied()
     }
 
     /// The same with other names for the targets; `None` if one has none.
@@ -58,18 +62,20 @@ impl Front<Target> {
             let names: Option<Vec<T>> = targets.iter().map(|target| name(*target)).collect();
             names?.try_into().ok()
         };
-        Some(Front { ipv4: names(&self.ipv4)?, ipv6: names(&self.ipv6)? })
+        let [others, ipv4, ipv6] = &self.begins;
+        Some(Front { begins: [names(others)?, names(ipv4)?, names(ipv6)?] })
     }
 }
 
 impl<T: Copy> Front<T> {
-    /// Where to begin with a packet; `None` for one that is neither IPv4 nor IPv6.
+    /// Where to begin with a packet. Without a branch: which kind comes next, nobody can predict.
     #[inline]
-    pub(super) fn begin(&self, packet: &[u8; BYTES]) -> Option<T> {
-        match [packet[12], packet[13]] {
-            [0x08, 0x00] => Some(self.ipv4[usize::from(packet[23])]),
-            [0x86, 0xdd] => Some(self.ipv6[usize::from(packet[20])]),
-            _ => None,
-        }
+    pub(super) fn begin(&self, packet: &[u8; BYTES]) -> T {
+        let ether_type = u16::from_be_bytes([packet[12], packet[13]]);
+        let is_ipv4 = ether_type == IPV4.ether_type;
+        let is_ipv6 = ether_type == IPV6.ether_type;
+        let protocol = packet[if is_ipv6 { 20 } else { 23 }];
+        let kind = usize::from(is_ipv4) + 2 * usize::from(is_ipv6);
+        self.begins[kind % 3][usize::from(protocol)]
     }
 }

@@ -4,7 +4,7 @@ use super::eval::{self, Packet, TAG_AT};
 use super::lift::lift;
 use super::operation::{Instruction, MEMORY_WORDS, Operation};
 use super::simplify::simplify;
-use super::steps::Steps;
+use super::steps::{Position, Steps};
 
 /// The longest program, in instructions (BPF_MAXINSNS of the kernel).
 pub const MAX_INSTRUCTIONS: usize = 4_096;
@@ -70,22 +70,40 @@ impl Program {
     /// Whether the program selects a packet. A load beyond its captured bytes selects nothing.
     #[inline]
     pub fn selects(&self, packet: &Packet<'_>) -> bool {
-        self.by_steps(packet).unwrap_or_else(|| self.by_interpreter(packet))
+        if packet.vlan.is_some() {
+            return self.go_on_with(None, packet);
+        }
+        let from = self.steps.begin(packet.data);
+        from.answer().unwrap_or_else(|| self.go_on_with(Some(from), packet))
+    }
+
+    /// Apart from what most packets need, to keep that short.
+    #[inline(never)]
+    fn go_on_with(&self, from: Option<Position>, packet: &Packet<'_>) -> bool {
+        let known = match from {
+            Some(from) => self.steps.select(from, packet.data, packet.wire_len),
+            None => self.by_steps(packet),
+        };
+        known.unwrap_or_else(|| self.by_interpreter(packet))
     }
 
     /// The quick way; `None` if it cannot tell.
-    #[inline]
     pub(super) fn by_steps(&self, packet: &Packet<'_>) -> Option<bool> {
         match packet.vlan {
-            None => self.steps.select(packet.data, packet.wire_len),
+            None => self.select(packet.data, packet.wire_len),
             Some(tag) => self.with_tag(packet, tag),
         }
     }
 
+    fn select(&self, data: &[u8], wire_len: u32) -> Option<bool> {
+        self.steps.select(self.steps.begin(data), data, wire_len)
+    }
+
     /// A copy of the front with the tag in its place is all that most programs read.
+    #[inline(never)]
     fn with_tag(&self, packet: &Packet<'_>, tag: [u8; 4]) -> Option<bool> {
         let Some((addresses, rest)) = packet.data.split_at_checked(TAG_AT) else {
-            return self.steps.select(packet.data, packet.wire_len);
+            return self.select(packet.data, packet.wire_len);
         };
         let mut front = [0; FRONT_BYTES];
         let (front_addresses, behind) = front.split_at_mut(TAG_AT);
@@ -95,10 +113,12 @@ impl Program {
         front_tag.copy_from_slice(&tag);
         front_rest[..length].copy_from_slice(&rest[..length]);
         // What stands behind the copy is as unknown to the steps as what was not captured.
-        self.steps.select(&front[..TAG_AT + tag.len() + length], packet.wire_len)
+        self.select(&front[..TAG_AT + tag.len() + length], packet.wire_len)
     }
 
     /// The reference.
+    #[cold]
+    #[inline(never)]
     pub(super) fn by_interpreter(&self, packet: &Packet<'_>) -> bool {
         eval::run(&self.operations, packet) != 0
     }

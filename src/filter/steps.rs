@@ -5,16 +5,40 @@
 //! panic.
 
 use std::collections::HashMap;
-use std::hint::cold_path;
 
 use super::decision::{Place, Source, Target};
 use super::front::{self, Front};
 use super::simplify::{Choice, Choices, Piece};
 
-/// Where a step leads that ends the way; smaller numbers are steps.
-const SELECT: u16 = u16::MAX;
-const REFUSE: u16 = u16::MAX - 1;
-const UNDECIDED: u16 = u16::MAX - 2;
+/// A step by its number, or behind all of them one of the ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Position(u16);
+
+const SELECT: Position = Position(u16::MAX);
+const REFUSE: Position = Position(u16::MAX - 1);
+const UNDECIDED: Position = Position(u16::MAX - 2);
+
+impl Position {
+    /// The step with a number, as far as there are numbers for steps.
+    fn step(number: usize) -> Option<Self> {
+        u16::try_from(number).ok().map(Self).filter(|position| *position < UNDECIDED)
+    }
+
+    /// Whether the packet is selected, if that is known here.
+    #[inline]
+    pub(super) const fn answer(self) -> Option<bool> {
+        match self {
+            SELECT => Some(true),
+            REFUSE => Some(false),
+            Self(_) => None,
+        }
+    }
+
+    #[inline]
+    fn number(self) -> usize {
+        usize::from(self.0)
+    }
+}
 
 /// Beyond so many special values a table is faster than a step for each.
 const MAX_IN_A_ROW: usize = 6;
@@ -29,14 +53,17 @@ enum Kind {
     Fixed,
     BehindHeader,
     WireLength,
+    /// Leaves in any case.
+    Leave,
     /// Looks the value up in the table.
     FixedTable,
     BehindHeaderTable,
     WireLengthTable,
 }
 
-/// One step: if the masked value is among the `span` + 1 values from `low` on, to `yes`, else to
-/// `no`. For a table `low` and `span` are its place and length instead.
+/// One step: if the masked value is among the `span` + 1 values from `low` on, which may go round
+/// the end of the numbers, the way leaves to `target`; else it goes on with the step behind.
+/// For a table `low` and `span` are its place and length instead.
 #[derive(Clone, Copy, Debug)]
 struct Step {
     mask: u32,
@@ -44,28 +71,39 @@ struct Step {
     span: u32,
     at: u16,
     header: u16,
-    yes: u16,
-    no: u16,
+    target: Position,
     kind: Kind,
 }
 
 /// A program in its compact form.
 #[derive(Clone, Debug)]
 pub(super) struct Steps {
-    start: u16,
-    front: Option<Box<Front<u16>>>,
+    start: Position,
+    front: Option<Box<Front<Position>>>,
     steps: Box<[Step]>,
     /// For each piece of all tables its last value and where it leads.
     lasts: Box<[u32]>,
-    targets: Box<[u16]>,
+    targets: Box<[Position]>,
+}
+
+/// Where a walk stops.
+enum Pause {
+    /// Here the way ends.
+    Left(Position),
+    /// Before a step of another kind.
+    Rare(Position),
+}
+
+impl Pause {
+    fn rare(at: usize) -> Self {
+        Position::step(at).map_or(Self::Left(UNDECIDED), Self::Rare)
+    }
 }
 
 impl Steps {
     pub(super) fn new(choices: &Choices) -> Self {
-        let mut builder = Builder::default();
-        for (place, choice) in &choices.choices {
-            builder.add(*place, choice);
-        }
+        let mut builder = Builder::new(choices);
+        builder.run();
         builder.finish(choices).unwrap_or_else(|| Self {
             start: UNDECIDED,
             front: None,
@@ -75,56 +113,87 @@ impl Steps {
         })
     }
 
-    /// Whether a packet is selected; `None` if only the interpreter can tell.
+    /// Where a packet begins. Cheap, and for many packets all there is to do.
     #[inline]
-    pub(super) fn select(&self, data: &[u8], wire_len: u32) -> Option<bool> {
-        let mut next = self.begin(data);
-        while let Some(step) = self.steps.get(usize::from(next)) {
-            let value = if step.kind == Kind::Fixed {
-                word(data, step.at.into())?
-            } else if step.kind == Kind::BehindHeader {
-                behind_header(data, step)?
-            } else {
-                next = self.rare(step, data, wire_len)?;
-                continue;
-            };
-            next = if (value & step.mask).wrapping_sub(step.low) <= step.span {
-                cold_path();
-                step.yes
-            } else {
-                step.no
-            };
-        }
-        match next {
-            SELECT => Some(true),
-            REFUSE => Some(false),
-            _ => None,
-        }
-    }
-
-    #[inline]
-    fn begin(&self, data: &[u8]) -> u16 {
+    pub(super) fn begin(&self, data: &[u8]) -> Position {
         let Some(front) = &self.front else { return self.start };
-        let known = data.first_chunk::<{ front::BYTES }>().and_then(|packet| front.begin(packet));
-        known.unwrap_or(self.start)
+        data.first_chunk::<{ front::BYTES }>().map_or(self.start, |packet| front.begin(packet))
     }
 
-    /// Where a step leads that is none of the usual ones.
-    fn rare(&self, step: &Step, data: &[u8], wire_len: u32) -> Option<u16> {
+    /// Whether a packet is selected that has come to a position; `None` if only the interpreter
+    /// can tell.
+    #[inline]
+    pub(super) fn select(&self, from: Position, data: &[u8], wire_len: u32) -> Option<bool> {
+        let end = if from < UNDECIDED {
+            match self.walk(from, data) {
+                Pause::Left(next) => next,
+                Pause::Rare(at) => self.go_on(at, data, wire_len).unwrap_or(UNDECIDED),
+            }
+        } else {
+            from
+        };
+        end.answer()
+    }
+
+    /// Follows the way from a step over steps of the usual kinds. Calls nothing, so that it needs
+    /// no more registers than a function may use without saving them.
+    #[inline(never)]
+    fn walk(&self, mut next: Position, data: &[u8]) -> Pause {
+        'way: while let Some(steps) = self.steps.get(next.number()..) {
+            for (behind, step) in steps.iter().enumerate() {
+                // The usual kind stands first; a match would jump through a table.
+                let value = if step.kind == Kind::Fixed {
+                    word(data, step.at.into())
+                } else if step.kind == Kind::BehindHeader {
+                    behind_header(data, step)
+                } else if step.kind == Kind::Leave {
+                    next = step.target;
+                    continue 'way;
+                } else {
+                    return Pause::rare(next.number() + behind);
+                };
+                let Some(value) = value else { return Pause::Left(UNDECIDED) };
+                if (value & step.mask).wrapping_sub(step.low) <= step.span {
+                    next = step.target;
+                    continue 'way;
+                }
+            }
+            // The last step leaves in any case.
+            return Pause::Left(UNDECIDED);
+        }
+        Pause::Left(next)
+    }
+
+    /// The rest of a way on which there is a step of another kind.
+    #[inline(never)]
+    fn go_on(&self, mut at: Position, data: &[u8], wire_len: u32) -> Option<Position> {
+        loop {
+            let next = self.rare(at, data, wire_len)?;
+            match self.walk(next, data) {
+                Pause::Left(next) => return Some(next),
+                Pause::Rare(next) => at = next,
+            }
+        }
+    }
+
+    /// One step of another kind, and the next.
+    fn rare(&self, at: Position, data: &[u8], wire_len: u32) -> Option<Position> {
+        let step = self.steps.get(at.number())?;
         match step.kind {
             Kind::Fixed | Kind::FixedTable => self.look_up(step, word(data, step.at.into())?),
             Kind::BehindHeader | Kind::BehindHeaderTable => {
                 self.look_up(step, behind_header(data, step)?)
             }
+            Kind::WireLengthTable => self.look_up(step, wire_len),
             Kind::WireLength => {
                 let among = (wire_len & step.mask).wrapping_sub(step.low) <= step.span;
-                Some(if among { step.yes } else { step.no })
+                if among { Some(step.target) } else { Position::step(at.number() + 1) }
             }
-            Kind::WireLengthTable => self.look_up(step, wire_len),
+            Kind::Leave => Some(step.target),
         }
     }
 
-    fn look_up(&self, step: &Step, value: u32) -> Option<u16> {
+    fn look_up(&self, step: &Step, value: u32) -> Option<Position> {
         let start = usize::try_from(step.low).ok()?;
         let lasts = self.lasts.get(start..)?.get(..usize::try_from(step.span).ok()?)?;
         let value = value & step.mask;
@@ -144,14 +213,6 @@ fn behind_header(data: &[u8], step: &Step) -> Option<u32> {
     word(data, usize::from(step.at) + 4 * usize::from(header))
 }
 
-/// Where a step leads while the steps are put together.
-#[derive(Clone, Copy)]
-enum Link {
-    To(Target),
-    /// To the step behind it.
-    Next,
-}
-
 /// Values from `low` to `high`, both inclusive, and where they lead.
 #[derive(Clone, Copy)]
 struct Values {
@@ -161,98 +222,158 @@ struct Values {
     told_by: usize,
 }
 
+impl Values {
+    /// All other values; these must not be all there are.
+    const fn others(self, target: Target) -> Self {
+        Self { low: self.high.wrapping_add(1), high: self.low.wrapping_sub(1), target, ..self }
+    }
+}
+
 /// Puts the steps of choices one behind another.
-#[derive(Default)]
-struct Builder {
-    steps: Vec<(Step, [Link; 2])>,
+struct Builder<'c> {
+    choices: HashMap<usize, &'c Choice>,
+    /// The targets are numbers only at the end.
+    steps: Vec<(Step, Target)>,
     lasts: Vec<u32>,
     targets: Vec<Target>,
     /// The first step of each choice, by the place of the choice.
     firsts: HashMap<usize, usize>,
+    /// Where ways leave to.
+    open: Vec<Target>,
 }
 
-impl Builder {
-    fn add(&mut self, place: usize, choice: &Choice) {
-        self.firsts.insert(place, self.steps.len());
+impl<'c> Builder<'c> {
+    fn new(choices: &'c Choices) -> Self {
+        Self {
+            choices: choices.choices.iter().map(|(place, choice)| (*place, choice)).collect(),
+            steps: Vec::new(),
+            lasts: Vec::new(),
+            targets: Vec::new(),
+            firsts: HashMap::new(),
+            open: choices
+                .front
+                .iter()
+                .flat_map(|front| front.targets())
+                .chain([choices.start])
+                .collect(),
+        }
+    }
+
+    /// Adds all choices that something leads to.
+    fn run(&mut self) {
+        while let Some(target) = self.open.pop() {
+            let mut next = self.missing(target);
+            while let Some((place, choice)) = next {
+                self.firsts.insert(place, self.steps.len());
+                next = self.add(choice).and_then(|behind| {
+                    let choice = self.missing(behind);
+                    if choice.is_none() {
+                        self.leave(behind);
+                    }
+                    choice
+                });
+            }
+        }
+    }
+
+    /// The choice that a target is, if it has no steps yet.
+    fn missing(&self, target: Target) -> Option<(usize, &'c Choice)> {
+        let Target::Decision(place) = target else { return None };
+        let choice = self.choices.get(&place).filter(|_| !self.firsts.contains_key(&place));
+        choice.map(|choice| (place, *choice))
+    }
+
+    /// Adds the steps of a choice; where its way goes on behind them, if it does.
+    fn add(&mut self, choice: &Choice) -> Option<Target> {
         let source = choice.source;
         let (other, mut special) = special(&choice.pieces);
         special.sort_by_key(|values| values.told_by);
+        let Some((last, ahead)) = special.split_last() else {
+            // Whatever the four bytes are, they have to be there.
+            let all = Values { low: 0, high: u32::MAX, target: other, told_by: 0 };
+            self.compare(source, all);
+            return None;
+        };
         let low = special.iter().map(|values| values.low).min().unwrap_or(0);
         let high = special.iter().map(|values| values.high).max().unwrap_or(u32::MAX);
         if special.len() >= WORTH_A_HULL && high - low < source.mask / 8 {
-            self.compare(source, (low, high), [Link::Next, Link::To(other)]);
+            self.compare(source, Values { low, high, ..*last }.others(other));
         }
         if special.len() > MAX_IN_A_ROW {
-            return self.table(source, &choice.pieces);
+            self.table(source, &choice.pieces);
+            return None;
         }
-        let Some((last, ahead)) = special.split_last() else {
-            // Whatever the four bytes are, they have to be there.
-            return self.compare(source, (0, u32::MAX), [Link::To(other); 2]);
-        };
         for values in ahead {
-            self.compare(source, (values.low, values.high), [Link::To(values.target), Link::Next]);
+            self.compare(source, *values);
         }
-        self.compare(source, (last.low, last.high), [Link::To(last.target), Link::To(other)]);
+        if self.missing(other).is_some() {
+            self.compare(source, *last);
+            return Some(other);
+        }
+        self.compare(source, last.others(other));
+        Some(last.target)
     }
 
-    fn compare(&mut self, source: Source, (low, high): (u32, u32), links: [Link; 2]) {
+    fn compare(&mut self, source: Source, values: Values) {
         let (kind, header, at) = match source.place {
             Place::Fixed(at) => (Kind::Fixed, 0, at),
             Place::BehindHeader { header, at } => (Kind::BehindHeader, header, at),
             Place::WireLength => (Kind::WireLength, 0, 0),
         };
-        let mask = source.mask;
-        let step =
-            Step { mask, low, span: high - low, at, header, yes: UNDECIDED, no: UNDECIDED, kind };
-        self.steps.push((step, links));
+        let Values { low, high, target, .. } = values;
+        let (mask, span) = (source.mask, high.wrapping_sub(low));
+        self.steps.push((Step { mask, low, span, at, header, target: UNDECIDED, kind }, target));
+        self.open.push(target);
+    }
+
+    fn leave(&mut self, target: Target) {
+        let (kind, mask) = (Kind::Leave, 0);
+        let step = Step { mask, low: 0, span: 0, at: 0, header: 0, target: UNDECIDED, kind };
+        self.steps.push((step, target));
+        self.open.push(target);
     }
 
     fn table(&mut self, source: Source, pieces: &[Piece]) {
-        self.compare(source, (0, 0), [Link::To(Target::Undecided); 2]);
+        let undecided = Values { low: 0, high: 0, target: Target::Undecided, told_by: 0 };
+        self.compare(source, undecided);
         let place = (u32::try_from(self.lasts.len()), u32::try_from(pieces.len()));
         if let (Some((step, _)), (Ok(start), Ok(length))) = (self.steps.last_mut(), place) {
             (step.low, step.span) = (start, length);
-            step.kind = match step.kind {
-                Kind::Fixed | Kind::FixedTable => Kind::FixedTable,
-                Kind::BehindHeader | Kind::BehindHeaderTable => Kind::BehindHeaderTable,
-                Kind::WireLength | Kind::WireLengthTable => Kind::WireLengthTable,
+            step.kind = match source.place {
+                Place::Fixed(_) => Kind::FixedTable,
+                Place::BehindHeader { .. } => Kind::BehindHeaderTable,
+                Place::WireLength => Kind::WireLengthTable,
             };
         }
         self.lasts.extend(pieces.iter().map(|piece| piece.last));
         self.targets.extend(pieces.iter().map(|piece| piece.target));
+        self.open.extend(pieces.iter().map(|piece| piece.target));
     }
 
     /// The number for a target; `None` if there are too many steps to have numbers.
-    fn number(&self, target: Target) -> Option<u16> {
+    fn position(&self, target: Target) -> Option<Position> {
         match target {
             Target::Select => Some(SELECT),
             Target::Refuse => Some(REFUSE),
             Target::Undecided => Some(UNDECIDED),
-            Target::Decision(place) => {
-                u16::try_from(*self.firsts.get(&place)?).ok().filter(|step| *step < UNDECIDED)
-            }
+            Target::Decision(place) => Position::step(*self.firsts.get(&place)?),
         }
     }
 
     fn finish(self, choices: &Choices) -> Option<Steps> {
-        let start = self.number(choices.start)?;
+        let start = self.position(choices.start)?;
         let front = match &choices.front {
-            Some(front) => Some(Box::new(front.named(|target| self.number(target))?)),
+            Some(front) => Some(Box::new(front.named(|target| self.position(target))?)),
             None => None,
         };
-        let mut steps = Vec::with_capacity(self.steps.len());
-        for (at, (step, links)) in self.steps.iter().enumerate() {
-            let next = || u16::try_from(at + 1).ok().filter(|step| *step < UNDECIDED);
-            let number = |link: Link| match link {
-                Link::To(target) => self.number(target),
-                Link::Next => next(),
-            };
-            let [yes, no] = *links;
-            steps.push(Step { yes: number(yes)?, no: number(no)?, ..*step });
-        }
-        let targets =
-            self.targets.iter().map(|target| self.number(*target)).collect::<Option<_>>()?;
-        Some(Steps { start, front, steps: steps.into(), lasts: self.lasts.into(), targets })
+        let steps = self
+            .steps
+            .iter()
+            .map(|(step, target)| self.position(*target).map(|target| Step { target, ..*step }));
+        let steps = steps.collect::<Option<_>>()?;
+        let targets = self.targets.iter().map(|target| self.position(*target));
+        let targets = targets.collect::<Option<_>>()?;
+        Some(Steps { start, front, steps, lasts: self.lasts.into(), targets })
     }
 }
 
