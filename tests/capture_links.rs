@@ -131,6 +131,33 @@ fn one_of_two_interfaces_that_vanishes_ends_the_capture_with_the_packets_of_both
 }
 
 #[test]
+fn an_interface_that_is_moved_to_another_namespace_is_lost_and_recorded_again_when_it_is_back() {
+    let Some(pair) = Pair::quiet() else { return };
+    let mut raw = second_cable(&pair);
+    let mut bench = pair.near.within(|| Bench::with(vec![recorder("two0", SMALLEST_RING)]));
+    let plan = on(&["two0"], from_now_on());
+    let capture = pair.near.within(|| bench.begin_and_wait("moved", plan.clone()));
+    (0..10).for_each(|_| raw.send(&tagged_frame(5)));
+    Pair::move_interface("two0", &pair.near, &pair.far);
+    let ended = bench.end(&capture);
+    assert_lost(&ended, "two0");
+    assert_eq!(ended.file().packets, 10);
+    Pair::move_interface("two0", &pair.far, &pair.near);
+    pair.near.ip("link set two0 up");
+    wait::until("the recorder to find it again", PATIENCE, || {
+        (bench.engine.recorders()[0].state == "recording").then_some(())
+    });
+    let capture = pair.near.within(|| bench.begin_and_wait("back", plan));
+    let before = bench.engine.recorders()[0].received;
+    wait::until("a packet to pass", PATIENCE, || {
+        raw.send(&tagged_frame(5));
+        (bench.engine.recorders()[0].received > before).then_some(())
+    });
+    assert!(bench.stop(&capture).file().packets > 0);
+    bench.shut_down();
+}
+
+#[test]
 fn several_interfaces_share_one_file_and_loopback_packets_come_once() {
     let Some(pair) = Pair::quiet() else { return };
     let mut bench = pair.near.within(|| Bench::start(SMALLEST_RING));

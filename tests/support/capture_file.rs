@@ -92,6 +92,17 @@ impl CaptureFile {
         }
     }
 
+    /// How many gaps there are. Each packet must tell how many are missing right before it.
+    pub(crate) fn gaps(&self) -> usize {
+        let numbers = self.numbers();
+        for (pair, packet) in numbers.windows(2).zip(self.packets.iter().skip(1)) {
+            let missing = pair[1] - pair[0] - 1;
+            let path = self.path.display();
+            assert_eq!(packet.lost_before, missing, "{path}: between {} and {}", pair[0], pair[1]);
+        }
+        self.packets.iter().filter(|packet| packet.lost_before > 0).count()
+    }
+
     /// What its drop counts tell, together.
     pub(crate) fn told_lost(&self) -> u64 {
         self.packets.iter().map(|packet| packet.lost_before).sum()

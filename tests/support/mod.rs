@@ -8,9 +8,9 @@
 pub(crate) mod azurite;
 pub(crate) mod broker;
 pub(crate) mod capture_file;
+pub(crate) mod captures;
 pub(crate) mod disk;
 pub(crate) mod engine;
-pub(crate) mod captures;
 pub(crate) mod faulty_proxy;
 pub(crate) mod five_tuple;
 pub(crate) mod http;

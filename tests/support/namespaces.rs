@@ -70,6 +70,12 @@ impl Pair {
         Some(pair)
     }
 
+    /// Moves an interface from one end to the other; it is down then.
+    pub(crate) fn move_interface(name: &str, from: &Place, to: &Place) {
+        let Place::Namespace(namespace) = to else { panic!("an end of a pair is a namespace") };
+        from.ip(&format!("link set {name} netns {}", place::path(namespace)));
+    }
+
     fn bring_up(&self) {
         for (place, address) in [(&self.near, Self::NEAR_ADDRESS), (&self.far, Self::FAR_ADDRESS)] {
             place.ip(&format!("address add {address}/24 dev {INTERFACE}"));
