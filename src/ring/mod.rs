@@ -42,8 +42,9 @@ pub struct Instruction {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error(
-        "opening a packet socket needs CAP_NET_RAW: run `setcap cap_net_raw+ep <path of hindsight>`, \
-         or set AmbientCapabilities=CAP_NET_RAW in the service unit"
+        "opening a packet socket needs CAP_NET_RAW: run `sudo setcap cap_net_raw+ep {}`, use root, or \
+         set AmbientCapabilities=CAP_NET_RAW in the service unit",
+        executable()
     )]
     Privilege,
     #[error("the kernel has no {mib} MiB for the ring; set a smaller `memory` for the recorder")]
@@ -54,6 +55,12 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
+}
+
+/// The path that setcap(8) needs: that of the program that runs.
+fn executable() -> String {
+    let path = std::env::current_exe();
+    path.map_or_else(|_gone| "$(which hindsight)".to_owned(), |path| path.display().to_string())
 }
 
 /// Describes a ring. The socket hears nothing before the last step, [`bind`](Self::bind).
