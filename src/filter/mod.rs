@@ -33,6 +33,7 @@ mod compile;
 mod error;
 mod eval;
 mod expression;
+mod json;
 mod networks;
 mod operation;
 mod parse;
@@ -46,6 +47,7 @@ use serde::{Deserialize, Serialize};
 pub use compile::{LinkType, compile};
 pub use error::Error;
 pub use eval::Packet;
+pub use json::{JsonError, entries_from_json};
 pub use operation::Instruction;
 pub use program::{Invalid, MAX_INSTRUCTIONS, Program};
 
