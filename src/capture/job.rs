@@ -213,7 +213,7 @@ impl Job {
         };
         let block = feeds.iter().map(|feed| feed.reader().log().ring().geometry().block_bytes);
         let block = block.max().and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or(0);
-        let buffer = u64::try_from(Series::buffer_bytes(block)).unwrap_or(u64::MAX);
+        let buffer = u64::try_from(Series::buffer_bytes(&beginning, block)).unwrap_or(u64::MAX);
         let share = self.around.budget.take("the buffer of a capture", buffer)?;
         Ok((Series::begin(target, beginning, (plan.file, &plan.limits), block)?, share))
     }

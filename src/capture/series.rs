@@ -13,7 +13,7 @@ use std::thread::JoinHandle;
 
 use crate::capture::format::Beginning;
 use crate::capture::names::{FileNames, Names};
-use crate::capture::output::{Output, WRITE_BYTES};
+use crate::capture::output::{Output, buffer_bytes};
 use crate::capture::sealing::Sealing;
 use crate::capture::segment::{Segment, burst};
 use crate::capture::{Error, recovery};
@@ -118,8 +118,8 @@ impl Series {
     }
 
     /// What the buffer of a capture takes, in bytes.
-    pub(super) const fn buffer_bytes(block_bytes: usize) -> usize {
-        WRITE_BYTES + block_bytes
+    pub(super) fn buffer_bytes(beginning: &Beginning, block_bytes: usize) -> usize {
+        buffer_bytes(burst(&beginning.head(), block_bytes))
     }
 
     /// Packets so far, in all files.
