@@ -56,6 +56,8 @@ pub enum Error {
         executable()
     )]
     Privilege,
+    #[error("this kernel has no packet sockets (CONFIG_PACKET, module af_packet)")]
+    NoPacketSockets,
     #[error("the kernel has no {mib} MiB for the ring; set a smaller `memory` for the recorder")]
     Memory { mib: u64 },
     #[error("{doing}")]
@@ -160,11 +162,20 @@ impl Builder {
     }
 }
 
+/// Whether this process may capture: opens a packet socket, which hears nothing, and closes it.
+///
+/// # Errors
+/// What is missing, with the remedy.
+pub fn check_privilege() -> Result<(), Error> {
+    open_socket().map(drop)
+}
+
 fn open_socket() -> Result<OwnedFd, Error> {
     // No protocol: until it is bound, the socket hears nothing.
     match socket(AddressFamily::Packet, SockType::Raw, SockFlag::SOCK_CLOEXEC, None) {
         Ok(socket) => Ok(socket),
         Err(Errno::EPERM | Errno::EACCES) => Err(Error::Privilege),
+        Err(Errno::EAFNOSUPPORT) => Err(Error::NoPacketSockets),
         Err(error) => Err(step("opening a packet socket")(error.into())),
     }
 }
