@@ -5,6 +5,7 @@
 
 use std::fs;
 use std::io::{Read as _, Write as _};
+use std::net::{Ipv4Addr, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::thread;
@@ -213,6 +214,67 @@ fn the_interface_of_the_default_route_is_taken_and_named() {
 }
 
 #[test]
+fn several_interfaces_go_into_one_file() {
+    let Some(pair) = Pair::quiet() else { return };
+    let (folder, mut sender) = (Folder::new(), Sender::new(&pair));
+    let file = folder.text("x.pcapng");
+    let dump = Running::start(&pair, &["-i", "lo", "-i", INTERFACE, "-w", &file, "-c", "2", "udp"]);
+    send(&mut sender, 1);
+    pair.near.within(|| {
+        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        socket.send_to(&[0; 8], socket.local_addr().unwrap()).unwrap();
+    });
+    assert!(dump.end().contains("2 packets, "));
+    let fields = ["frame.interface_name", "ip.src"];
+    let mut seen = tshark::fields(&folder.path("x.pcapng"), "udp", &fields);
+    seen.sort_unstable();
+    let (far, lo) = (Pair::FAR_ADDRESS.to_string(), "127.0.0.1".to_owned());
+    assert_eq!(seen, [[INTERFACE.to_owned(), far], ["lo".to_owned(), lo]]);
+}
+
+#[test]
+fn the_interface_is_promiscuous_unless_that_is_not_wanted() {
+    let Some(pair) = Pair::quiet() else { return };
+    let folder = Folder::new();
+    let promiscuous = || {
+        let shown = pair.near.command("ip").args(["-d", "link", "show", INTERFACE]).output();
+        text(&shown.unwrap().stdout).contains(" promiscuity 1 ")
+    };
+    for arm in [&[][..], &["--arm"]] {
+        for (option, expected) in [(&[][..], true), (&["-p"], false)] {
+            let file = folder.text("x.pcapng");
+            let arguments = [&["-i", INTERFACE, "-w", &file], arm, option].concat();
+            let mut dump = Running::launch(&pair, &arguments);
+            dump.wait_for(if arm.is_empty() { "capturing " } else { "armed: " });
+            assert_eq!(promiscuous(), expected, "{arguments:?}");
+            dump.signal(Signal::SIGINT);
+            dump.end();
+            assert!(!promiscuous());
+        }
+    }
+}
+
+#[test]
+fn a_second_interrupt_does_not_wait_for_a_reader_that_reads_nothing() {
+    let Some(pair) = Pair::quiet() else { return };
+    let (folder, mut sender) = (Folder::new(), Sender::new(&pair));
+    sender.size = 1_400;
+    let fifo = folder.path("fifo");
+    nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    // Opened for reading and writing: this never waits for the other end, and never reads.
+    let _reader = fs::OpenOptions::new().read(true).write(true).open(&fifo).unwrap();
+    let mut dump = Running::start(&pair, &["-i", INTERFACE, "-w", fifo.to_str().unwrap()]);
+    // More than fits into the FIFO (64 KiB) and the buffer before it.
+    send(&mut sender, 5_000);
+    wait::until("the end after interrupts", PATIENCE, || {
+        dump.signal(Signal::SIGINT);
+        (!dump.process.is_running()).then_some(())
+    });
+    let said = dump.end();
+    assert!(said.contains("stopped by a second signal before the end of "), "{said}");
+}
+
+#[test]
 fn its_time_and_its_bytes_end_it() {
     let Some(pair) = Pair::quiet() else { return };
     let folder = Folder::new();
@@ -298,7 +360,7 @@ fn a_fifo_is_waited_for_and_filled() {
     nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
     let mut dump =
         Running::launch(&pair, &["-i", INTERFACE, "-w", fifo.to_str().unwrap(), "-c", "10"]);
-    dump.wait_for("waiting until ");
+    dump.wait_for("waiting until somebody reads ");
     let reader = thread::scope(|scope| {
         let reader = scope.spawn(|| fs::read(&fifo).unwrap());
         dump.wait_for("capturing ");

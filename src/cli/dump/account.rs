@@ -17,6 +17,9 @@ const MAX_FILES: usize = 1_000;
 /// The most that the last line names one by one.
 const MAX_SHOWN: usize = 4;
 
+/// What the state of a recorder that records is called.
+pub(super) const RECORDING: &str = "recording";
+
 /// What is known of a capture.
 #[derive(Debug)]
 pub(super) struct Account {
@@ -205,6 +208,10 @@ impl Summary {
 
 /// What an armed capture holds; of several interfaces, the window that all of them have.
 pub(super) fn held(recorders: &[RecorderStatus]) -> String {
+    // It is waited for: what the others hold is not given up for it.
+    if let Some(away) = recorders.iter().find(|recorder| recorder.state != RECORDING) {
+        return format!("armed: {} is away: {}", away.interface, away.state);
+    }
     let window = recorders.iter().map(|recorder| recorder.window_ms).min().unwrap_or(0);
     let packets = recorders.iter().map(|recorder| recorder.held_packets).sum();
     let bytes = recorders.iter().map(|recorder| recorder.held_bytes).sum();
@@ -329,6 +336,8 @@ mod tests {
         };
         let expected = "armed: holds 12.3s, 7 packets, 2.0 KiB, 2 dropped";
         assert_eq!(held(&[recorder(12_340, 3), recorder(70_000, 4)]), expected);
+        let away = RecorderStatus { state: "it is down".to_owned(), ..recorder(0, 0) };
+        assert_eq!(held(&[recorder(12_340, 3), away]), "armed: a is away: it is down");
         assert_eq!(short(Duration::from_millis(72_900)), "1m12s");
     }
 }

@@ -5,7 +5,6 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use crate::cli::output::Format;
 use crate::units::{Bytes, Span};
 
 #[derive(Clone, Debug, Args)]
@@ -86,8 +85,8 @@ pub(in crate::cli) struct Arguments {
     #[arg(short, long)]
     pub(super) quiet: bool,
     /// The form of the last line.
-    #[arg(long, value_enum, default_value_t, value_name = "FORM")]
-    pub(super) output: Format,
+    #[arg(long, short, value_enum, default_value_t, value_name = "FORM")]
+    pub(super) output: LastLine,
     /// Which packets, in tcpdump's language (pcap-filter(7)).
     #[arg(value_name = "EXPRESSION")]
     pub(super) expression: Vec<String>,
@@ -113,4 +112,14 @@ pub(super) enum FormatName {
 pub(super) enum CompressionName {
     None,
     Zstd,
+}
+
+/// The form of the last line.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(super) enum LastLine {
+    /// For people, on standard error.
+    #[default]
+    Text,
+    /// For programs, on standard output; on standard error where packets go to standard output.
+    Json,
 }

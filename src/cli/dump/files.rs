@@ -4,6 +4,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, IsTerminal as _, Read};
 use std::os::fd::AsFd as _;
+use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
 
 use nix::unistd::{AccessFlags, access};
@@ -61,8 +62,9 @@ pub(super) enum Found {
     Stdout,
     /// A regular file, or none yet.
     File(PathBuf),
-    /// A FIFO or a device.
-    Stream(PathBuf),
+    /// Somebody has to read it.
+    Fifo(PathBuf),
+    Device(PathBuf),
 }
 
 /// Looks at what `-w` names.
@@ -84,10 +86,11 @@ pub(super) fn look(request: &Request) -> Result<Found, Error> {
             writable_folder(&path).map_err(unwritable)?;
             Ok(Found::File(path))
         }
-        Ok(_) => {
+        Ok(found) => {
             let name = path.display().to_string();
             check_stream(request.form, request.limits.segments.is_some(), &name)?;
-            Ok(Found::Stream(path.clone()))
+            let is_fifo = found.file_type().is_fifo();
+            Ok(if is_fifo { Found::Fifo(path.clone()) } else { Found::Device(path.clone()) })
         }
         Err(error) if error.kind() == ErrorKind::NotFound => {
             writable_folder(path).map_err(unwritable)?;
@@ -113,13 +116,18 @@ impl Found {
                 Ok(Destination::Stream(stdout.into()))
             }
             Self::File(path) => Ok(Destination::Path(path)),
-            Self::Stream(path) => {
-                screen.note(&format!("waiting until {} can be written", path.display()));
-                let open = OpenOptions::new().write(true).open(&path);
-                Ok(Destination::Stream(open.map_err(|source| Error::Write { path, source })?))
+            Self::Fifo(path) => {
+                screen.note(&format!("waiting until somebody reads {}", path.display()));
+                stream(path)
             }
+            Self::Device(path) => stream(path),
         }
     }
+}
+
+fn stream(path: PathBuf) -> Result<Destination, Error> {
+    let open = OpenOptions::new().write(true).open(&path);
+    Ok(Destination::Stream(open.map_err(|source| Error::Write { path, source })?))
 }
 
 /// Whether the file with packets can be read.

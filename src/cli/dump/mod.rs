@@ -21,15 +21,15 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
-use super::output::Format;
 use crate::capture::{
     Engine, Origin, PrivateSettings, RecorderSettings, Settings, default_route_interface,
 };
 use crate::clock;
 use crate::model::RecorderStatus;
 use crate::telemetry::{self, LogFormat};
-use account::Summary;
+use account::{RECORDING, Summary};
 pub(super) use arguments::Arguments;
+use arguments::LastLine;
 pub use error::Error;
 use follow::Follow;
 use request::{Request, Source, Target};
@@ -41,9 +41,6 @@ const MAX_REPORTS: usize = 64;
 
 /// What the buffers between rings and files may take beside the rings, in bytes.
 const BUFFER_BYTES: u64 = 64 << 20;
-
-/// What the state of a recorder that records is called.
-const RECORDING: &str = "recording";
 
 pub(super) fn run(arguments: &Arguments) -> Result<(), Error> {
     let request = Request::new(arguments, files::entries(arguments)?)?;
@@ -133,7 +130,7 @@ fn tell(
     request: &Request,
     screen: &mut Screen<io::Stderr>,
 ) -> Result<(), Error> {
-    if request.output == Format::Table {
+    if request.output == LastLine::Text {
         screen.last(&summary.text());
         return Ok(());
     }

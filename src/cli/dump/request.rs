@@ -3,9 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::arguments::{Arguments, CompressionName, FormatName};
+use super::arguments::{Arguments, CompressionName, FormatName, LastLine};
 use super::error::Error;
-use crate::cli::output::Format;
 use crate::filter::{Entry, Filter};
 use crate::model::{Compression, FileForm, FileFormat, Limits, SegmentLimits};
 
@@ -36,7 +35,7 @@ pub(super) struct Request {
     pub(super) memory_bytes: u64,
     pub(super) promiscuous: bool,
     pub(super) quiet: bool,
-    pub(super) output: Format,
+    pub(super) output: LastLine,
 }
 
 /// Where packets come from.
