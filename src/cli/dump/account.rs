@@ -32,6 +32,8 @@ pub(super) struct Account {
     files: VecDeque<SealedFile>,
     /// All that there were, those included that were not kept.
     segments: u64,
+    /// Of the files that are there, in bytes.
+    sealed_bytes: u64,
     held_from: Option<WallTime>,
 }
 
@@ -79,6 +81,7 @@ impl Account {
             totals: Totals::default(),
             files: VecDeque::new(),
             segments: 0,
+            sealed_bytes: 0,
             held_from: None,
         }
     }
@@ -99,6 +102,7 @@ impl Account {
 
     fn seal(&mut self, file: SealedFile) {
         self.segments = self.segments.max(u64::from(file.index) + 1);
+        self.sealed_bytes += file.size_bytes;
         self.files.push_back(file);
         while self.files.len() > self.keep {
             self.files.pop_front();
@@ -122,7 +126,8 @@ impl Account {
             stop_reason,
             error,
             packets: self.totals.packets,
-            bytes: self.totals.bytes,
+            // What the totals count is neither packed nor has the records at its end.
+            bytes: if self.segments > 0 { self.sealed_bytes } else { self.totals.bytes },
             dropped_by_kernel: self.totals.dropped_by_kernel,
             overrun: self.totals.overrun,
             truncated: interfaces.iter().map(|interface| interface.truncated).sum(),
@@ -137,6 +142,9 @@ impl Account {
 
     /// How far it is.
     pub(super) fn progress(&self, now: BootTime) -> String {
+        if self.held_from.is_none() {
+            return format!("waits for the ring, {}", short(now.since(self.began)));
+        }
         let Totals { packets, bytes, dropped_by_kernel, overrun } = self.totals;
         let bytes = Bytes(bytes).rounded();
         let time = short(now.since(self.began));
@@ -194,6 +202,11 @@ impl Summary {
                 format!("{} files: {} to {}{of}", self.files.len(), name(first), name(last))
             }
         }
+    }
+
+    /// Whether anything could be captured.
+    pub(super) const fn began(&self) -> bool {
+        self.held_from.is_some()
     }
 
     /// Whether the capture did what it was told.
@@ -280,13 +293,26 @@ mod tests {
     #[test]
     fn the_last_line_has_packets_bytes_losses_reason_and_file() {
         let line = summary(1, None, ended(StopReason::PacketsExceeded, None, 1)).text();
-        let expected = "20 packets, 2.0 KiB in x-0.pcapng; 3 dropped by the kernel, 4 overrun, \
+        let expected = "20 packets, 1000 B in x-0.pcapng; 3 dropped by the kernel, 4 overrun, \
                         2 truncated; stopped after 2.5s: PacketsExceeded";
         assert_eq!(line, expected);
         let line = summary(0, None, ended(StopReason::Manual, None, 0)).text();
         let expected = "20 packets, 2.0 KiB in x.pcapng; 3 dropped by the kernel, 4 overrun; \
                         stopped after 2.5s: Manual";
         assert_eq!(line, expected);
+    }
+
+    #[test]
+    fn how_far_it_is_is_told_once_it_hears() {
+        let mut account = account(None);
+        let after = BEGAN + Duration::from_secs(2);
+        assert_eq!(account.progress(after), "waits for the ring, 2.0s");
+        let capture = CaptureId::from_text("c");
+        let held_from = WallTime::from_nanos(1);
+        account.take(Report::Started { capture: capture.clone(), held_from }, after);
+        let totals = Totals { packets: 1, bytes: 1_024, dropped_by_kernel: 2, overrun: 3 };
+        account.take(Report::Progress { capture, totals }, after);
+        assert_eq!(account.progress(after), "1 packet, 1.0 KiB, 5 dropped, 2.0s");
     }
 
     #[test]

@@ -17,6 +17,7 @@ use crate::clock::{self, Now};
 use crate::config::Environment;
 use crate::model::{CaptureId, CapturePlan, EventId, IncidentId, Report, StopReason};
 use crate::random;
+use crate::units::Span;
 
 /// How often the refreshed line is written again.
 const REFRESH: Duration = Duration::from_secs(1);
@@ -157,7 +158,7 @@ impl<'a> Follow<'a> {
             "armed: {} in memory; {enter}kill -USR1 {} writes the last {} and what follows",
             self.interfaces.join(", "),
             std::process::id(),
-            short(look_back)
+            Span(look_back)
         )
     }
 

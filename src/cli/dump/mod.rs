@@ -11,6 +11,7 @@ mod arguments;
 mod error;
 mod files;
 mod follow;
+mod memory;
 mod request;
 mod screen;
 mod trigger;
@@ -51,8 +52,11 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Error> {
     if request.source == Source::DefaultInterface {
         screen.note(&format!("{} is the interface of the default route", interfaces.join(", ")));
     }
+    let rings = rings_bytes(&request, &interfaces);
+    memory::check(rings)?;
     let (reports, received) = mpsc::channel(MAX_REPORTS);
-    let engine = Engine::start(settings(&request, &interfaces), reports).map_err(Error::Engine)?;
+    let settings = settings(&request, &interfaces, rings);
+    let engine = Engine::start(settings, reports).map_err(Error::Engine)?;
     all_record(&engine.recorders())?;
     // Later than the recorders: what is wrong with them is an error here, and said once.
     let level = "warn".to_owned();
@@ -89,7 +93,13 @@ fn origin(request: &Request) -> Result<(Vec<String>, Origin), Error> {
     }
 }
 
-fn settings(request: &Request, interfaces: &[String]) -> Settings {
+/// What all rings take together, in bytes.
+fn rings_bytes(request: &Request, interfaces: &[String]) -> u64 {
+    let count = u64::try_from(interfaces.len()).unwrap_or(u64::MAX);
+    count.saturating_mul(request.memory_bytes)
+}
+
+fn settings(request: &Request, interfaces: &[String], rings: u64) -> Settings {
     let (memory_bytes, promiscuous) = (request.memory_bytes, request.promiscuous);
     // What would select of a whole packet could refuse a cut one: the filter comes first.
     let cut = if request.filter.entries.is_empty() && request.filter.expression.is_none() {
@@ -104,7 +114,6 @@ fn settings(request: &Request, interfaces: &[String]) -> Settings {
         promiscuous,
     };
     let armed = request.look_back.is_some();
-    let rings = u64::try_from(interfaces.len()).unwrap_or(u64::MAX).saturating_mul(memory_bytes);
     Settings {
         // Nothing goes there: the capture has a destination of its own.
         spool: PathBuf::new(),
@@ -131,7 +140,10 @@ fn tell(
     screen: &mut Screen<io::Stderr>,
 ) -> Result<(), Error> {
     if request.output == LastLine::Text {
-        screen.last(&summary.text());
+        // The error says all there is to say of a capture that never began.
+        if summary.began() || summary.error.is_none() {
+            screen.last(&summary.text());
+        }
         return Ok(());
     }
     let mut line = serde_json::to_string(summary).map_err(|error| Error::Stdout(error.into()))?;
