@@ -62,10 +62,13 @@ pub struct Instruction {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error(
-        "opening a packet socket needs CAP_NET_RAW: run `setcap cap_net_raw+ep <path of hindsight>`, \
-         or set AmbientCapabilities=CAP_NET_RAW in the service unit"
+        "opening a packet socket needs CAP_NET_RAW: run `sudo setcap cap_net_raw+ep {}`, use root, or \
+         set AmbientCapabilities=CAP_NET_RAW in the service unit",
+        executable()
     )]
     Privilege,
+    #[error("this kernel has no packet sockets (CONFIG_PACKET, module af_packet)")]
+    NoPacketSockets,
     #[error("the kernel has no {mib} MiB for the ring; set a smaller `memory` for the recorder")]
     Memory { mib: u64 },
     #[error("{doing}")]
@@ -74,6 +77,12 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
+}
+
+/// The path that setcap(8) needs: that of the program that runs.
+fn executable() -> String {
+    let path = std::env::current_exe();
+    path.map_or_else(|_gone| "$(which hindsight)".to_owned(), |path| path.display().to_string())
 }
 
 /// Describes a ring. The socket hears nothing before the last step, [`bind`](Self::bind).
@@ -164,11 +173,20 @@ impl Builder {
     }
 }
 
+/// Whether this process may capture: opens a packet socket, which hears nothing, and closes it.
+///
+/// # Errors
+/// What is missing, with the remedy.
+pub fn check_privilege() -> Result<(), Error> {
+    open_socket().map(drop)
+}
+
 fn open_socket() -> Result<OwnedFd, Error> {
     // No protocol: until it is bound, the socket hears nothing.
     match socket(AddressFamily::Packet, SockType::Raw, SockFlag::SOCK_CLOEXEC, None) {
         Ok(socket) => Ok(socket),
         Err(Errno::EPERM | Errno::EACCES) => Err(Error::Privilege),
+        Err(Errno::EAFNOSUPPORT) => Err(Error::NoPacketSockets),
         Err(error) => Err(step("opening a packet socket")(error.into())),
     }
 }
