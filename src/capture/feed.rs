@@ -2,13 +2,14 @@
 //!
 //! Every packet of the window ends in exactly one count: written, not selected, or lost.
 
+use crate::capture::format::statistics;
 use crate::capture::reader::{Loss, Reader, Step};
 use crate::capture::recorder::Recorder;
-use crate::capture::segment::{Segment, statistics};
+use crate::capture::series::{Put, Series};
 use crate::capture::{Error, section};
 use crate::clock::WallTime;
 use crate::filter::{Packet, Program};
-use crate::model::{CapturePlan, InterfaceTotals, StopReason};
+use crate::model::{CapturePlan, InterfaceTotals, StopReason, Totals};
 use crate::pcapng::{PacketBlock, Statistics, flags};
 use crate::ring::{Direction, Frame};
 
@@ -37,11 +38,22 @@ impl Selection {
             from: plan.from(),
             until: plan.until(),
             trigger_at: plan.trigger_at,
-            trigger_comment: Some(section::trigger_comment(plan)),
+            trigger_comment: section::trigger_comment(plan),
             packets: plan.limits.packets.unwrap_or(u64::MAX),
             bytes_per_packet: usize::try_from(plan.limits.bytes_per_packet).unwrap_or(usize::MAX),
         }
     }
+}
+
+/// How far a block was taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Taken {
+    /// To its end.
+    Block,
+    /// To the packet that belongs into the next file.
+    SegmentFull,
+    /// To the packet that ends the capture.
+    End(StopReason),
 }
 
 /// One interface of a capture.
@@ -92,13 +104,9 @@ impl Feed {
         self.program.text()
     }
 
-    /// Takes the next block, if there is one. The segment must have room. A reason ends the capture.
-    pub(super) fn take_block(
-        &mut self,
-        selection: &mut Selection,
-        segment: &mut Segment,
-    ) -> Option<StopReason> {
-        let Step { block, loss } = self.reader.step()?;
+    /// Takes the next block, if there is one. The series must have room.
+    pub(super) fn take_block(&mut self, selection: &mut Selection, series: &mut Series) -> Taken {
+        let Some(Step { block, taken, loss }) = self.reader.step() else { return Taken::Block };
         let mut desk = Desk {
             number: self.number,
             program: &self.program,
@@ -106,15 +114,25 @@ impl Feed {
             untold: &mut self.untold,
         };
         desk.lose(loss);
-        let mut frames = block.frames();
+        let (mut frames, mut position) = (block.frames(), 0);
         for frame in frames.by_ref() {
-            if let Some(reason) = desk.take(&frame, selection, segment) {
-                return Some(reason);
+            position += 1;
+            if position <= taken {
+                continue;
+            }
+            match desk.take(&frame, selection, series) {
+                Taken::Block => {}
+                Taken::SegmentFull => {
+                    drop(block);
+                    self.reader.put_back(position - 1);
+                    return Taken::SegmentFull;
+                }
+                end @ Taken::End(_) => return end,
             }
         }
         // What cannot be read of a block is as lost as if it had been overwritten.
         desk.lose(Loss { dropped_by_kernel: 0, overrun: frames.left().into() });
-        None
+        Taken::Block
     }
 
     /// Counts what was lost after the last block that was read.
@@ -157,6 +175,17 @@ impl Feed {
     }
 }
 
+/// What a capture took so far, over all its interfaces, into files of `bytes` together.
+pub(super) fn totals(feeds: &[Feed], bytes: u64) -> Totals {
+    let start = Totals { bytes, ..Totals::default() };
+    feeds.iter().map(Feed::totals).fold(start, |sum, one| Totals {
+        packets: sum.packets + one.written,
+        bytes: sum.bytes,
+        dropped_by_kernel: sum.dropped_by_kernel + one.dropped_by_kernel,
+        overrun: sum.overrun + one.overrun,
+    })
+}
+
 /// The parts of a feed that packets pass while one of its blocks is pinned.
 struct Desk<'f> {
     number: u32,
@@ -172,24 +201,19 @@ impl Desk<'_> {
         *self.untold += loss.dropped_by_kernel + loss.overrun;
     }
 
-    fn take(
-        &mut self,
-        frame: &Frame<'_>,
-        selection: &mut Selection,
-        segment: &mut Segment,
-    ) -> Option<StopReason> {
+    fn take(&mut self, frame: &Frame<'_>, selection: &mut Selection, series: &mut Series) -> Taken {
         if frame.at < selection.from || frame.at >= selection.until {
-            return None;
+            return Taken::Block;
         }
         let tag = frame.vlan.filter(|_tag| frame.data.len() >= TAG_OFFSET);
         let wire_len = frame.wire_len + if tag.is_some() { 4 } else { 0 };
         let packet = Packet { data: frame.data, vlan: tag, wire_len };
         if !self.program.selects(&packet) {
             self.counts.seen += 1;
-            return None;
+            return Taken::Block;
         }
-        if segment.packets() >= selection.packets {
-            return Some(StopReason::PacketsExceeded);
+        if series.packets() >= selection.packets {
+            return Taken::End(StopReason::PacketsExceeded);
         }
         let is_trigger = frame.at >= selection.trigger_at;
         let block = PacketBlock {
@@ -201,8 +225,10 @@ impl Desk<'_> {
             drop_count: (*self.untold > 0).then_some(*self.untold),
             comment: selection.trigger_comment.as_deref().filter(|_comment| is_trigger),
         };
-        if !segment.put(&block) {
-            return Some(StopReason::BytesExceeded);
+        match series.put(&block) {
+            Put::Written => {}
+            Put::SegmentFull => return Taken::SegmentFull,
+            Put::LimitReached => return Taken::End(StopReason::BytesExceeded),
         }
         self.counts.seen += 1;
         self.counts.written += 1;
@@ -212,7 +238,10 @@ impl Desk<'_> {
         if is_trigger {
             selection.trigger_comment = None;
         }
-        (segment.packets() >= selection.packets).then_some(StopReason::PacketsExceeded)
+        if series.packets() >= selection.packets {
+            return Taken::End(StopReason::PacketsExceeded);
+        }
+        Taken::Block
     }
 }
 
@@ -235,7 +264,7 @@ fn cut(parts: [&[u8]; 3], bytes: usize) -> [&[u8]; 3] {
 }
 
 const fn flags_of(frame: &Frame<'_>) -> u32 {
-    let direction = match frame.direction {
+    let direction = match frame.direction() {
         Direction::Host => flags::INBOUND | flags::UNICAST,
         Direction::Broadcast => flags::INBOUND | flags::BROADCAST,
         Direction::Multicast => flags::INBOUND | flags::MULTICAST,
@@ -243,9 +272,10 @@ const fn flags_of(frame: &Frame<'_>) -> u32 {
         Direction::Outgoing => flags::OUTBOUND,
         Direction::Unknown => 0,
     };
-    let not_ready = if frame.checksum_not_ready { flags::CHECKSUM_NOT_READY } else { 0 };
-    let valid = if frame.checksum_valid { flags::CHECKSUM_VALID } else { 0 };
-    direction | not_ready | valid
+    let not_ready = if frame.checksum_not_ready() { flags::CHECKSUM_NOT_READY } else { 0 };
+    let valid = if frame.checksum_valid() { flags::CHECKSUM_VALID } else { 0 };
+    let coalesced = if frame.is_coalesced() { flags::SEGMENTATION_OFFLOADED } else { 0 };
+    direction | not_ready | valid | coalesced
 }
 
 #[cfg(test)]

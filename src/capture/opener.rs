@@ -19,6 +19,13 @@ pub(super) struct Request {
     pub(super) program: Vec<Instruction>,
 }
 
+impl Request {
+    /// The measures of the ring.
+    pub(super) fn geometry(&self) -> Geometry {
+        Geometry::for_memory(self.memory_bytes)
+    }
+}
+
 /// An open ring, and the index of the interface that it hears.
 #[derive(Debug)]
 pub(super) struct Opened {
@@ -29,7 +36,7 @@ pub(super) struct Opened {
 /// Opens a ring. Takes up to a second per GiB of memory.
 pub(super) fn open(request: &Request) -> Result<Opened, Error> {
     let interface = interface::find(&request.interface)?;
-    let ring = Builder::new(Geometry::for_memory(request.memory_bytes))
+    let ring = Builder::new(request.geometry())
         .filter(cut(request.program.clone(), request.bytes_per_packet))
         .ignore_outgoing(interface.is_loopback)
         .promiscuous(request.promiscuous)

@@ -40,25 +40,30 @@ fn object(
     held_from: WallTime,
     event: Value,
 ) -> String {
-    let fields = [
+    let around = [
         ("capture", json!(name)),
         ("capture_id", json!(capture)),
         ("host", json!(plan.host)),
-        ("rule", json!(plan.rule)),
-        ("incident", json!(plan.incident)),
         ("trigger_at", json!(plan.trigger_at)),
         ("window", json!({ "from": plan.from(), "until": plan.until() })),
         ("held_from", json!(held_from)),
-        ("event", event),
     ];
-    let fields = fields.into_iter().map(|(key, value)| (key.to_owned(), value));
+    let cause = [("rule", json!(plan.rule)), ("incident", json!(plan.incident)), ("event", event)];
+    let cause = cause.into_iter().filter(|_field| !plan.is_by_hand());
+    let fields = around.into_iter().chain(cause).map(|(key, value)| (key.to_owned(), value));
     Value::Object(fields.collect::<Map<_, _>>()).to_string()
 }
 
-/// The comment of the first packet at or after the trigger.
-pub(super) fn trigger_comment(plan: &CapturePlan) -> String {
+/// The comment of the first packet at or after the trigger; none where the trigger is but the start.
+pub(super) fn trigger_comment(plan: &CapturePlan) -> Option<String> {
     let (name, rule, at) = (shortened(&plan.event_name), &plan.rule, plan.trigger_at);
-    format!("trigger: {name} (event {}, rule {rule}) arrived at {at}", plan.event)
+    match (plan.is_by_hand(), plan.look_back.is_zero()) {
+        (true, true) => None,
+        (true, false) => Some(format!("trigger: by hand at {at}")),
+        (false, _) => {
+            Some(format!("trigger: {name} (event {}, rule {rule}) arrived at {at}", plan.event))
+        }
+    }
 }
 
 /// Text of an event, for a place that people read: short, and without control characters.
@@ -125,7 +130,7 @@ pub(super) mod tests {
     #[test]
     fn a_name_with_line_breaks_stays_on_one_line() {
         let plan = CapturePlan { event_name: "a\nb\x1b[31m".to_owned(), ..plan() };
-        let text = trigger_comment(&plan);
+        let text = trigger_comment(&plan).unwrap();
         assert!(!text.contains(char::is_control), "{text:?}");
     }
 }

@@ -61,6 +61,18 @@ impl PacketBlock<'_> {
         (a + b + c).min(MAX_PACKET_BYTES)
     }
 
+    /// Appends the bytes that are written.
+    pub(super) fn put_data(&self, out: &mut impl Sink) {
+        let mut left = MAX_PACKET_BYTES;
+        for part in self.parts {
+            let taken = &part[..part.len().min(left)];
+            left -= taken.len();
+            if !taken.is_empty() {
+                out.put(taken);
+            }
+        }
+    }
+
     fn options_len(&self) -> usize {
         let flags = self.flags.map_or(0, |_| option_len(size_of::<u32>()));
         let drop_count = self.drop_count.map_or(0, |_| option_len(size_of::<u64>()));
@@ -110,12 +122,7 @@ pub fn enhanced_packet(out: &mut impl Sink, packet: &PacketBlock<'_>) {
     head[12..20].copy_from_slice(&stamp(packet.at));
     out.put(&head);
 
-    let mut left = captured;
-    for part in packet.parts {
-        let taken = &part[..part.len().min(left)];
-        left -= taken.len();
-        out.put(taken);
-    }
+    packet.put_data(out);
     put_padding(out, captured);
 
     if packet.options_len() > 0 {
