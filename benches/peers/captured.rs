@@ -4,6 +4,8 @@ use std::fs::{self, File};
 use std::io::{self, BufReader, Read as _};
 use std::path::Path;
 
+use hindsight::clock::WallTime;
+
 /// Large reads: files have up to a gigabyte.
 const BUFFER: usize = 1 << 20;
 
@@ -16,6 +18,28 @@ pub(crate) fn packets_in(folder: &Path) -> u64 {
     let files = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     let is_capture = |path: &std::path::PathBuf| path.to_string_lossy().contains(".pcap");
     files.filter(is_capture).map(|path| packets_in_file(&path)).sum()
+}
+
+/// The stamp of the first packet in the beginning of a pcapng file, in nanoseconds as Hindsight's are.
+/// None if it is not there whole.
+pub(crate) fn first_stamp(head: &[u8]) -> Option<WallTime> {
+    let word = |at: usize| {
+        let bytes = head.get(at..at + 4)?.try_into().ok()?;
+        Some(u32::from_le_bytes(bytes))
+    };
+    let mut at = 0;
+    loop {
+        let (kind, len) = (word(at)?, usize::try_from(word(at + 4)?).ok()?);
+        // The length stands at the end, too: where it does, the block is whole.
+        if len < 12 || word(at + len - 4)? != word(at + 4)? {
+            return None;
+        }
+        if kind == ENHANCED_PACKET {
+            let nanos = (u64::from(word(at + 12)?) << 32) | u64::from(word(at + 16)?);
+            return Some(WallTime::from_nanos(i64::try_from(nanos).ok()?));
+        }
+        at += len;
+    }
 }
 
 fn packets_in_file(path: &Path) -> u64 {

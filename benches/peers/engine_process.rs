@@ -5,7 +5,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hindsight::capture::{Engine, PrivateSettings, RecorderSettings, Settings};
+use hindsight::capture::{
+    Destination, Engine, Origin, PrivateSettings, RecorderSettings, Settings,
+};
 use hindsight::model::{CaptureId, Report, StopReason, Totals};
 use hindsight::spawn;
 use tokio::sync::mpsc;
@@ -16,15 +18,47 @@ use crate::rig::Rig;
 use crate::support::namespaces::INTERFACE;
 use crate::support::wait;
 
-/// The first argument of a benchmark that is such a process; then come the spool, the kind of engine
-/// and the filters, one for each capture.
+/// The first argument of a benchmark that is such a process; then come the spool, the way and the
+/// filters, one for each capture.
 pub(crate) const ARGUMENT: &str = "engine";
 
-/// A recorder that always runs, and captures that read it.
-pub(crate) const RECORDER: &str = "recorder";
+/// How the engine is used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// A recorder that always runs, captures that read it, and the SHA-256 of each file.
+    Worker,
+    /// The same without the hash, which the peers' files do not have.
+    Unhashed,
+    /// A ring for the one capture, and no hash: what `dump` does.
+    Foreground,
+}
+
+impl Way {
+    const ALL: [Self; 3] = [Self::Worker, Self::Unhashed, Self::Foreground];
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Worker => "worker",
+            Self::Unhashed => "unhashed",
+            Self::Foreground => "foreground",
+        }
+    }
+
+    fn destination(self, spool: &Path, number: usize) -> Destination {
+        match self {
+            Self::Worker => Destination::Spool,
+            Self::Unhashed | Self::Foreground => {
+                Destination::Path(spool.join(format!("capture{number}.pcapng")))
+            }
+        }
+    }
+}
 
 /// Size of the ring, the same as the peers'.
 pub(crate) const RING_BYTES: u64 = 64 << 20;
+
+/// What the engine may take: its ring, and the buffers of 64 captures.
+const BUDGET_BYTES: u64 = 1 << 30;
 
 /// What the process says when all captures listen.
 const READY: &str = "ready";
@@ -36,10 +70,10 @@ const REPORTS: usize = 1024;
 const START: Duration = Duration::from_secs(30);
 
 /// Starts the process at the near end and waits until its captures listen.
-pub(crate) fn start(rig: &Rig, folder: &Path, kind: &str, filters: &[&str]) -> Program {
+pub(crate) fn start(rig: &Rig, folder: &Path, way: Way, filters: &[String]) -> Program {
     let this = std::env::current_exe().unwrap();
     let mut command = rig.pair.near.command(this.to_str().expect("the target folder is UTF-8"));
-    command.arg(ARGUMENT).arg(folder).arg(kind).args(filters);
+    command.arg(ARGUMENT).arg(folder).arg(way.name()).args(filters);
     let program = Program::start(&mut command, &folder.join("log"));
     wait::until("the engine to be ready", START, || {
         program.assert_running();
@@ -55,7 +89,7 @@ pub(crate) fn lost(output: &str) -> Option<u64> {
 }
 
 /// An engine at the place where this runs.
-pub(crate) fn engine(spool: &Path) -> (Arc<Engine>, mpsc::Receiver<Report>) {
+pub(crate) fn engine(spool: &Path, way: Way) -> (Arc<Engine>, mpsc::Receiver<Report>) {
     let recorder = RecorderSettings {
         interface: INTERFACE.to_owned(),
         memory_bytes: RING_BYTES,
@@ -64,9 +98,9 @@ pub(crate) fn engine(spool: &Path) -> (Arc<Engine>, mpsc::Receiver<Report>) {
     };
     let settings = Settings {
         spool: spool.to_owned(),
-        recorders: vec![recorder],
+        recorders: if way == Way::Foreground { Vec::new() } else { vec![recorder] },
         private: PrivateSettings { memory_bytes: RING_BYTES, promiscuous: false },
-        memory_bytes: 1 << 30,
+        memory_bytes: BUDGET_BYTES,
     };
     let (sender, reports) = mpsc::channel(REPORTS);
     (Arc::new(Engine::start(settings, sender).unwrap()), reports)
@@ -75,11 +109,15 @@ pub(crate) fn engine(spool: &Path) -> (Arc<Engine>, mpsc::Receiver<Report>) {
 /// The process itself: runs until its input ends.
 #[expect(clippy::print_stdout, reason = "who started it reads what it says")]
 pub(crate) fn run(arguments: &[String]) {
-    let [spool, _kind, filters @ ..] = arguments else { panic!("arguments are missing") };
-    let (engine, mut reports) = engine(Path::new(spool));
+    let [spool, way, filters @ ..] = arguments else { panic!("arguments are missing") };
+    let spool = Path::new(spool);
+    let way = Way::ALL.into_iter().find(|known| known.name() == way).expect("a known way");
+    let (engine, mut reports) = engine(spool, way);
     let name = |number: usize| CaptureId::from_text(format!("capture{number}"));
     for (number, filter) in filters.iter().enumerate() {
-        let begun = engine.begin(name(number), format!("capture {number}"), plan::whole(filter));
+        let (title, plan) = (format!("capture {number}"), plan::whole(filter));
+        let destination = way.destination(spool, number);
+        let begun = engine.begin_into(name(number), title, plan, Origin::Interfaces, destination);
         begun.unwrap();
     }
     let mut begun = 0;

@@ -5,16 +5,19 @@
 
 #![expect(clippy::unwrap_used, reason = "a benchmark that cannot go on ends")]
 
+mod armed;
 mod captured;
 mod engine_process;
 mod figures;
 mod generator;
+mod many;
 mod plan;
 mod program;
 mod rig;
 #[expect(dead_code, clippy::print_stderr, reason = "parts of the tests, of which this uses some")]
 mod support;
 mod tools;
+mod trigger;
 mod write;
 
 use rig::Rig;
@@ -25,7 +28,13 @@ const REPETITIONS: usize = 3;
 /// A part of the benchmark: its name, and what it does, so often.
 type Part = (&'static str, fn(&Rig, usize));
 
-const PARTS: [Part; 1] = [("write", write::run)];
+const PARTS: [Part; 5] = [
+    ("write", write::run),
+    ("armed", armed::run),
+    ("sixteen", many::sixteen),
+    ("sixty-four", many::sixty_four),
+    ("trigger", trigger::run),
+];
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();

@@ -8,16 +8,18 @@ use hindsight::model::{CapturePlan, EventId, FileForm, IncidentId, Limits};
 
 use crate::support::namespaces::INTERFACE;
 
+/// An hour and a terabyte: nothing here comes near them.
+pub(crate) const UNTIL_STOPPED: Limits = Limits {
+    duration: Duration::from_secs(3600),
+    bytes: 1 << 40,
+    packets: None,
+    bytes_per_packet: 0,
+    segments: None,
+};
+
 /// Everything that matches the expression, from now on and until it is stopped.
 pub(crate) fn whole(expression: &str) -> CapturePlan {
-    let limits = Limits {
-        duration: Duration::from_secs(3600),
-        bytes: 1 << 40,
-        packets: None,
-        bytes_per_packet: 0,
-        segments: None,
-    };
-    looking_back(Duration::ZERO, expression, limits)
+    looking_back(Duration::ZERO, expression, UNTIL_STOPPED)
 }
 
 /// Everything that matches, from so long before this moment on.

@@ -52,10 +52,20 @@ impl Rig {
         packets.and_then(|text| text.parse().ok()).expect("the device is listed")
     }
 
+    /// Waits until so many more packets have come.
+    pub(crate) fn wait_for_arrivals(&self, count: u64) {
+        let enough = self.arrived() + count;
+        wait::until("the traffic to come", START, || (self.arrived() >= enough).then_some(()));
+    }
+
     /// Waits until as many packet sockets hear the near end, and then for their owners to begin.
-    pub(crate) fn wait_for_sockets(&self, count: usize, programs: &[Program]) {
+    pub(crate) fn wait_for_sockets<'a>(
+        &self,
+        count: usize,
+        programs: impl IntoIterator<Item = &'a Program> + Clone,
+    ) {
         wait::until(&format!("{count} packet sockets"), START, || {
-            programs.iter().for_each(Program::assert_running);
+            programs.clone().into_iter().for_each(Program::assert_running);
             (self.sockets() >= count).then_some(())
         });
         std::thread::sleep(AFTER_SOCKET);

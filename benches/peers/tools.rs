@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use crate::engine_process;
+use crate::engine_process::{self, Way};
 use crate::program::{Ended, Program};
 use crate::rig::Rig;
 use crate::support::namespaces::INTERFACE;
@@ -16,9 +16,8 @@ pub(crate) enum Tool {
     NetsniffNg,
     /// `hindsight dump`.
     Dump,
-    /// The engine as the worker uses it: a recorder that always runs, a capture that reads it, and
-    /// the SHA-256 of the file.
-    Worker,
+    /// The engine in a process of the benchmark's own.
+    Engine(Way),
 }
 
 impl Tool {
@@ -28,18 +27,20 @@ impl Tool {
             Self::Dumpcap => "dumpcap",
             Self::NetsniffNg => "netsniff-ng",
             Self::Dump => "hindsight dump",
-            Self::Worker => "hindsight worker",
+            Self::Engine(Way::Worker) => "the worker's way",
+            Self::Engine(Way::Unhashed) => "the worker's way, no hash",
+            Self::Engine(Way::Foreground) => "dump's way",
         }
     }
 
     pub(crate) const fn is_ours(self) -> bool {
-        matches!(self, Self::Dump | Self::Worker)
+        matches!(self, Self::Dump | Self::Engine(_))
     }
 
     /// Why it cannot take part, if it cannot.
     pub(crate) fn missing(self) -> Option<String> {
         let (mut command, remedy) = match self {
-            Self::Worker => return None,
+            Self::Engine(_) => return None,
             Self::Dump => (Command::new(env!("CARGO_BIN_EXE_hindsight")), "it has no `dump`"),
             Self::Tcpdump | Self::Dumpcap | Self::NetsniffNg => {
                 (Command::new(self.name()), "install it with tests/tools bench")
@@ -58,16 +59,16 @@ impl Tool {
     pub(crate) fn start(self, rig: &Rig, folder: &Path) -> Program {
         let log = folder.join("log");
         let program = match self {
-            Self::Worker => engine_process::start(rig, folder, engine_process::RECORDER, &[""]),
+            Self::Engine(way) => engine_process::start(rig, folder, way, &[String::new()]),
             Self::Tcpdump | Self::Dumpcap | Self::NetsniffNg | Self::Dump => {
                 Program::start(&mut self.command(rig, folder, ""), &log)
             }
         };
-        rig.wait_for_sockets(1, std::slice::from_ref(&program));
+        rig.wait_for_sockets(1, [&program]);
         program
     }
 
-    /// The command line, but for the worker's.
+    /// The command line, but for the engine's.
     pub(crate) fn command(self, rig: &Rig, folder: &Path, filter: &str) -> Command {
         let here = |program: &str| rig.pair.near.command(program);
         let (pcap, pcapng) = (folder.join("capture.pcap"), folder.join("capture.pcapng"));
@@ -94,7 +95,7 @@ impl Tool {
                 command.args(["dump", "-i", INTERFACE, "--memory", "64MiB", "-w"]).arg(pcapng);
                 command
             }
-            Self::Worker => unreachable!("the worker's way is no program of its own"),
+            Self::Engine(_) => unreachable!("it is no program of its own"),
         };
         if !filter.is_empty() {
             command.arg(filter);
@@ -104,7 +105,7 @@ impl Tool {
 
     /// Ends it as its user would.
     pub(crate) fn end(self, mut program: Program) -> Ended {
-        if self == Self::Worker {
+        if matches!(self, Self::Engine(_)) {
             program.close_input();
         } else {
             program.interrupt();
@@ -127,7 +128,7 @@ impl Tool {
                 let line = output.lines().find(|line| line.contains("received/dropped"))?;
                 number(line.rsplit_once("': ")?.1.split_once('/')?.1.split(' ').next()?)
             }
-            Self::Worker => engine_process::lost(output),
+            Self::Engine(_) => engine_process::lost(output),
             Self::Dump => before(" dropped"),
         }
     }

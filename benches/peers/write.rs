@@ -1,12 +1,20 @@
 //! Every packet to the disk, at the generator's full rate.
 
 use crate::captured;
+use crate::engine_process::Way;
 use crate::figures::{self, Table, figure, median};
 use crate::generator::{Frame, Traffic};
 use crate::rig::Rig;
 use crate::tools::Tool;
 
-const TOOLS: [Tool; 5] = [Tool::Tcpdump, Tool::Dumpcap, Tool::NetsniffNg, Tool::Dump, Tool::Worker];
+const TOOLS: [Tool; 6] = [
+    Tool::Tcpdump,
+    Tool::Dumpcap,
+    Tool::NetsniffNg,
+    Tool::Dump,
+    Tool::Engine(Way::Foreground),
+    Tool::Engine(Way::Worker),
+];
 
 /// What a whole process may cost against a peer's.
 const OF_TCPDUMP: f64 = 0.4;
@@ -94,7 +102,7 @@ fn compare(ours: &Runs, all: &[Runs]) {
         match peer.tool {
             Tool::Tcpdump => figures::judge(&what, ratio, OF_TCPDUMP),
             Tool::NetsniffNg => figures::judge(&what, ratio, OF_NETSNIFF_NG),
-            Tool::Dumpcap | Tool::Dump | Tool::Worker => {
+            Tool::Dumpcap | Tool::Dump | Tool::Engine(_) => {
                 figures::say(&format!("{what}: {ratio:.3}"))
             }
         }
