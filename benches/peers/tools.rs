@@ -129,7 +129,8 @@ impl Tool {
                 number(line.rsplit_once("': ")?.1.split_once('/')?.1.split(' ').next()?)
             }
             Self::Engine(_) => engine_process::lost(output),
-            Self::Dump => before(" dropped"),
+            // ... in FILE; 0 dropped by the kernel, 0 overrun; ...
+            Self::Dump => Some(before(" dropped by the kernel")? + before(" overrun")?),
         }
     }
 }

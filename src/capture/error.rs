@@ -60,7 +60,7 @@ pub enum Error {
     Sealing,
     #[error(
         "{wanted_mib} MiB for {purpose} would exceed the budget of {budget_mib} MiB, of which \
-         {used_mib} MiB are in use; raise `recorder.budget`, or capture less at one time"
+         {used_mib} MiB are in use; raise `ceilings.memory`, or capture less at one time"
     )]
     Budget { purpose: &'static str, wanted_mib: u64, used_mib: u64, budget_mib: u64 },
     #[error("{running} captures run already, the most that the engine takes")]

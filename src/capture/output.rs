@@ -12,13 +12,19 @@ use std::path::{Path, PathBuf};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 
 use crate::capture::Error;
-use crate::capture::aligned::{ALIGNMENT, AlignedBuffer};
+use crate::capture::aligned::{ALIGNMENT, AlignedBuffer, HUGE_PAGE_BYTES};
 use crate::capture::digest::Digest;
 use crate::durable;
 use crate::pcapng::Sink;
 
-/// What one write takes, in bytes: large enough that the system call and the disk's overhead vanish.
-pub(super) const WRITE_BYTES: usize = 1024 * 1024;
+/// What one write takes at least, in bytes: large enough that the system call and the disk's overhead
+/// vanish. With a burst beside it the buffer is one huge page.
+const WRITE_BYTES: usize = 1536 * 1024;
+
+/// What the buffer takes for bursts of this size, in bytes.
+pub(super) const fn buffer_bytes(burst: usize) -> usize {
+    (WRITE_BYTES + burst).next_multiple_of(HUGE_PAGE_BYTES)
+}
 
 /// Files are for the service and its group.
 pub(super) const MODE: u32 = 0o640;
@@ -33,6 +39,8 @@ pub(super) struct Output {
     kind: Kind,
     path: PathBuf,
     buffer: AlignedBuffer,
+    /// The most that is put between two looks for room, in bytes.
+    burst: usize,
     /// Bytes before the buffer; of a file whole pages.
     written: u64,
     /// Of a capture whose file is verified in its storage.
@@ -80,9 +88,9 @@ impl Output {
     }
 
     fn new(file: File, kind: Kind, path: PathBuf, burst: usize, hashed: bool) -> Self {
-        let buffer = AlignedBuffer::new(WRITE_BYTES + burst);
+        let buffer = AlignedBuffer::new(buffer_bytes(burst));
         let digest = hashed.then(Digest::default);
-        Self { file, kind, path, buffer, written: 0, digest, synced: None }
+        Self { file, kind, path, buffer, burst, written: 0, digest, synced: None }
     }
 
     /// Bytes so far.
@@ -92,7 +100,7 @@ impl Output {
 
     /// Makes sure that a burst fits into the buffer.
     pub(super) fn make_room(&mut self) -> Result<(), Error> {
-        if self.buffer.len() >= WRITE_BYTES { self.write_pages() } else { Ok(()) }
+        if self.buffer.room() < self.burst { self.write_pages() } else { Ok(()) }
     }
 
     /// Hands a stream's reader what there is: nothing more comes for the moment.
@@ -178,7 +186,12 @@ impl Output {
 impl Sink for Output {
     #[inline]
     fn put(&mut self, bytes: &[u8]) {
-        self.buffer.extend(bytes);
+        self.buffer.slot(bytes.len()).copy_from_slice(bytes);
+    }
+
+    #[inline]
+    fn slot(&mut self, length: usize) -> &mut [u8] {
+        self.buffer.slot(length)
     }
 }
 

@@ -18,8 +18,8 @@ use crate::pcapng::{
     Recovered, Statistics, interface_statistics, recover, recover_classic, recover_stream,
 };
 
-/// The most files that one capture is searched for; more than its limits allow.
-const MAX_SEGMENTS: u32 = 4096;
+/// The most files of one capture that are sealed after a crash; more than its limits allow.
+const MAX_SEGMENTS: usize = 4096;
 
 /// Type of the block that counts packets (draft-ietf-opsawg-pcapng), which ends a whole file.
 const INTERFACE_STATISTICS: u32 = 5;
@@ -70,9 +70,14 @@ fn leftovers(spool: &Path, capture: &CaptureId) -> Result<BTreeMap<u32, Vec<Path
         let name = entry.map_err(Error::file("listing", spool))?.file_name();
         let Some(name) = name.to_str() else { continue };
         let Some((of, index)) = segment_of(name) else { continue };
-        if of == *capture && index < MAX_SEGMENTS {
+        if of == *capture {
             found.entry(index).or_default().push(spool.join(name));
         }
+    }
+    if found.len() > MAX_SEGMENTS {
+        let left = found.len() - MAX_SEGMENTS;
+        warn!(%capture, "{left} files of it, the oldest, are left as they are: more than a capture has");
+        found = found.split_off(&found.keys().copied().nth(left).unwrap_or(0));
     }
     Ok(found)
 }

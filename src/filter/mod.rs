@@ -29,14 +29,21 @@
 //! that moves all later offsets (`vlan`, `mpls`, `pppoes`, `geneve`) therefore moves those of the
 //! entries as well: `vlan 7` with an entry selects what the entry selects within VLAN 7.
 
+#[cfg(test)]
+mod agreement;
 mod compile;
+mod decision;
 mod error;
 mod eval;
 mod expression;
+mod front;
+mod lift;
 mod networks;
 mod operation;
 mod parse;
 mod program;
+mod simplify;
+mod steps;
 mod words;
 
 use std::net::IpAddr;

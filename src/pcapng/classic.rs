@@ -3,7 +3,7 @@
 
 use std::io::{BufReader, Read};
 
-use super::block::Sink;
+use super::block::{Filler, Sink};
 use super::packet::{MAX_PACKET_BYTES, PacketBlock};
 use super::recovery::{Error, READ_BYTES, Recovered, is_end};
 use crate::clock::WallTime;
@@ -29,12 +29,14 @@ pub fn classic_header(out: &mut impl Sink, link_type: u16, snap_len: u32) {
 }
 
 /// How many bytes [`classic_packet`] appends.
+#[inline]
 pub fn classic_packet_len(packet: &PacketBlock<'_>) -> usize {
     PACKET_HEAD_BYTES + packet.captured_len()
 }
 
 /// Appends one packet. Of what is known of it, only stamp, bytes and length have a place. The
 /// seconds wrap around in 2106.
+#[inline]
 pub fn classic_packet(out: &mut impl Sink, packet: &PacketBlock<'_>) {
     let captured = packet.captured_len();
     let captured_len = u32::try_from(captured).expect("MAX_PACKET_BYTES fits 32 bits");
@@ -42,8 +44,9 @@ pub fn classic_packet(out: &mut impl Sink, packet: &PacketBlock<'_>) {
     let [seconds, fraction] = [nanos / NANOS_PER_SECOND, nanos % NANOS_PER_SECOND];
     let low = |word: u64| u32::try_from(word & u64::from(u32::MAX)).unwrap_or(0);
     let words = [low(seconds), low(fraction), captured_len, packet.wire_len.max(captured_len)];
-    out.put(words.map(u32::to_le_bytes).as_flattened());
-    packet.put_data(out);
+    let mut slot = Filler(out.slot(classic_packet_len(packet)));
+    slot.put(words.map(u32::to_le_bytes).as_flattened());
+    packet.put_data(&mut slot);
 }
 
 /// Walks the packets of a file of ours, from its beginning, that a crash may have cut. Unlike a
