@@ -1,6 +1,8 @@
 //! The files of a capture: divided without a seam, rings of files, other formats, and the memory that
 //! all of it may take.
 
+#![expect(clippy::unwrap_used, reason = "a test ends where something is not as it should be")]
+
 use std::fs;
 use std::path::Path;
 use std::process::Command;

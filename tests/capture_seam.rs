@@ -105,7 +105,6 @@ fn assert_true(id: &CaptureId, plan: &CapturePlan, ended: &Ended, seen: &[Seen])
         let held = witness::between(seen, held_from.max(plan.from()), plan.until());
         assert!(numbers.iter().all(|number| expected.contains(number)), "{id}");
         assert!(ended.totals.packets + ended.lost() >= count(&held), "{id}: {ended:?}");
-        println!("{id} came late: {ended:?}");
     }
     is_whole
 }
@@ -134,17 +133,19 @@ fn a_thousand_triggers_at_every_phase_of_a_lap_each_hold_exactly_their_window() 
     }
     let seen = witness.stop(traffic.stop());
     assert_spread(&places);
-    let mut whole = 0;
+    let mut late = Vec::new();
     for (number, (id, plan)) in plans.iter().enumerate() {
         let ended = &ended[id];
-        whole += usize::from(assert_true(id, plan, ended, &seen));
+        if !assert_true(id, plan, ended, &seen) {
+            late.push(id);
+        }
         if number.is_multiple_of(TRIGGERS / 4) {
             assert_eq!(tshark::complaints(ended.path()), [""; 0]);
             assert_eq!(tshark::figures(ended.path()).packets, ended.totals.packets);
         }
         fs::remove_file(ended.path()).unwrap();
     }
-    assert!(whole >= TRIGGERS - TRIGGERS / 50, "only {whole} of {TRIGGERS} came in time");
+    assert!(late.len() <= TRIGGERS / 50, "came late: {late:?}");
     bench.shut_down();
 }
 
