@@ -11,6 +11,7 @@
 
 mod aligned;
 mod bell;
+mod device;
 mod engine;
 mod error;
 mod feed;
