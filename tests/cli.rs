@@ -13,9 +13,9 @@ use hindsight::clock::WallTime;
 use hindsight::control::{Captures, Server, Settings};
 use hindsight::filter::Filter;
 use hindsight::model::{
-    Capture, CaptureId, CapturePlan, Decision, EventId, FileForm, Health, IncidentId,
-    InterfaceTotals, Limits, Outcome, Receipt, RecorderStatus, SealedFile, Segment, SegmentState,
-    State, StopReason, Tally, Totals,
+    Capture, CaptureId, CapturePlan, Compression, Decision, EventId, FileForm, FileFormat, Health,
+    IncidentId, InterfaceTotals, Limits, Outcome, Receipt, RecorderStatus, SealedFile, Segment,
+    SegmentLimits, SegmentState, State, StopReason, Tally, Totals,
 };
 use hindsight::source::Content;
 use hindsight::source::format::MAX_BODY_BYTES;
@@ -64,10 +64,35 @@ fn a_right_configuration_is_summed_up() {
     for part in ["local", "directory", "1 rule\n", "Storages reached"] {
         assert!(summary.contains(part), "{part} is missing in: {summary}");
     }
+    assert!(summary.contains("nothing is recorded"), "{summary}");
     let output = hindsight(&["check", "--output", "json", "--config", &place.path("config.yaml")]);
     let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(json["rules"], 1, "{json:#}");
     assert_eq!(json["storages"][0]["ok"], true, "{json:#}");
+}
+
+#[test]
+fn every_ring_is_summed_up_with_what_differs() {
+    let place = Place::new();
+    let config = std::fs::read_to_string(place.path("config.yaml")).unwrap().replace(
+        "interfaces: []",
+        "interfaces: [lo, { name: dummy9, memory: 2MiB, bytes_per_packet: 96, promiscuous: true }]",
+    );
+    std::fs::write(place.path("config.yaml"), config).unwrap();
+    let output = hindsight(&["check", "--config", &place.path("config.yaml")]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let summary = text(&output.stdout);
+    let rows = summary.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "));
+    let rows: Vec<String> = rows.collect();
+    for row in [
+        "recorder lo ring 64.0 MiB of memory",
+        "recorder dummy9 ring 2.0 MiB of memory, 96 bytes of each packet, promiscuous",
+        "recorder - on demand 16.0 MiB of memory, while a capture runs on an interface that is not \
+         recorded",
+        "memory - ceiling 1.0 GiB for all rings and buffers",
+    ] {
+        assert!(rows.iter().any(|line| line == row), "{row} is missing in: {summary}");
+    }
 }
 
 #[test]
@@ -228,6 +253,30 @@ fn one_capture_is_shown_whole() {
     }
     let json = worker.stdout(&["capture", "show", "c1", "--output", "json"]);
     assert_eq!(serde_json::from_str::<Capture>(&json).unwrap(), done_capture());
+}
+
+#[test]
+fn what_is_not_the_usual_is_shown_of_limits_files_and_packets() {
+    let usual = Worker::start(vec![done_capture()]);
+    let shown = usual.stdout(&["capture", "show", "retransmits-1"]);
+    for part in ["bytes per file", "files kept", "format", "compression", "truncated"] {
+        assert!(!shown.contains(part), "'{part}' is in:\n{shown}");
+    }
+    let mut capture = done_capture();
+    capture.plan.limits.segments = Some(SegmentLimits { bytes: 50 << 20, keep: Some(4) });
+    capture.plan.file = FileForm { format: FileFormat::Pcap, compression: Compression::Zstd };
+    capture.interfaces[0].truncated = 9;
+    let worker = Worker::start(vec![capture]);
+    let shown = worker.stdout(&["capture", "show", "retransmits-1"]);
+    for part in [
+        "bytes per file    50.0 MiB",
+        "files kept        the newest 4",
+        "format        pcap; the event and what was lost are not in the files",
+        "compression   zstd",
+        "truncated  9 were longer than what was kept of them",
+    ] {
+        assert!(shown.contains(part), "'{part}' is missing in:\n{shown}");
+    }
 }
 
 #[test]

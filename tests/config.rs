@@ -19,7 +19,8 @@ impl Folder {
             fs::write(folder.path().join(secret), "secret").unwrap();
         }
         fs::create_dir(folder.path().join("rules")).unwrap();
-        let rule = "version: 1\nrules:\n  - { name: a, match: [alertname = X] }\n";
+        let rule = "version: 1\nrules:\n  - name: a\n    match: [alertname = X]\n    \
+                    capture: { interfaces: [eth0] }\n";
         fs::write(folder.path().join("rules/a.yaml"), rule).unwrap();
         fs::create_dir(folder.path().join("other-rules")).unwrap();
         Self(folder)
@@ -60,7 +61,8 @@ version: 1
 host: { name: edge-7 }
 state: state
 log: { level: warn, format: json }
-recorder: { interfaces: [eth0], memory: 32MiB, bytes_per_packet: 128, promiscuous: true }
+recorder: { interfaces: [eth0, { name: eth1, memory: 64MiB, bytes_per_packet: 96, promiscuous: false }], \
+memory: 32MiB, bytes_per_packet: 128, promiscuous: true, on_demand: { memory: 8MiB, promiscuous: false } }
 sources:
   plant:
     mqtt:
@@ -111,10 +113,11 @@ notifiers:
   secret-team: { webhook: { url_file: one } }
 rules: [rules]
 defaults:
-  capture: { look_back: 20s, limits: { duration: 90s, bytes: 100MiB } }
+  capture: { look_back: 20s, limits: { duration: 90s, bytes: 100MiB, segment_bytes: 20MiB, \
+keep_segments: 5 }, format: pcap, compression: zstd }
   storage: archive
   notify: [bus]
-ceilings: { duration: 4h, bytes: 900MiB, concurrent: 8, captures_per_hour: 30 }
+ceilings: { duration: 4h, bytes: 900MiB, concurrent: 8, captures_per_hour: 30, memory: 2GiB }
 control: { socket: run/control.sock, listen: [\"127.0.0.1:9189\"] }
 ";
 
@@ -124,10 +127,16 @@ const KEYS: &[(&str, &str, &str)] = &[
     ("state", "state: state", "state: elsewhere"),
     ("log.level", "level: warn", "level: debug"),
     ("log.format", "format: json }", "format: text }"),
-    ("recorder.interfaces", "[eth0]", "[eth1]"),
+    ("recorder.interfaces", "[eth0, ", "[eth2, "),
+    ("interface.name", "name: eth1", "name: eth2"),
+    ("interface.memory", "memory: 64MiB", "memory: 65MiB"),
+    ("interface.bytes_per_packet", "bytes_per_packet: 96", "bytes_per_packet: 0"),
+    ("interface.promiscuous", "promiscuous: false }], ", "promiscuous: true }], "),
+    ("recorder.on_demand.memory", "memory: 8MiB", "memory: 9MiB"),
+    ("recorder.on_demand.promiscuous", "8MiB, promiscuous: false", "8MiB, promiscuous: true"),
     ("recorder.memory", "32MiB", "33MiB"),
     ("recorder.bytes_per_packet", "bytes_per_packet: 128", "bytes_per_packet: 0"),
-    ("recorder.promiscuous", "promiscuous: true", "promiscuous: false"),
+    ("recorder.promiscuous", "promiscuous: true,", "promiscuous: false,"),
     ("mqtt source.url", "mqtt://broker:1883", "mqtts://broker:8883"),
     ("mqtt source.topics", "        - filter: alerts/#\n          format: alertmanager\n", ""),
     ("mqtt source.client_id", "plant-client", "other-client"),
@@ -198,8 +207,13 @@ const KEYS: &[(&str, &str, &str)] = &[
     ("defaults.capture.look_back", "20s", "21s"),
     ("defaults.capture.limits.duration", "duration: 90s", "duration: 91s"),
     ("defaults.capture.limits.bytes", "100MiB", "101MiB"),
+    ("defaults.capture.limits.segment_bytes", "20MiB", "19MiB"),
+    ("defaults.capture.limits.keep_segments", "keep_segments: 5", "keep_segments: 4"),
+    ("defaults.capture.format", "format: pcap,", "format: pcapng,"),
+    ("defaults.capture.compression", "compression: zstd", "compression: none"),
     ("ceilings.duration", "duration: 4h", "duration: 3h"),
     ("ceilings.bytes", "900MiB", "901MiB"),
+    ("ceilings.memory", "memory: 2GiB", "memory: 3GiB"),
     ("ceilings.concurrent", "concurrent: 8", "concurrent: 9"),
     ("ceilings.captures_per_hour", "captures_per_hour: 30", "captures_per_hour: 31"),
     ("control.socket", "run/control.sock", "run/other.sock"),
@@ -212,6 +226,8 @@ const MAPPINGS: &[(&str, &str)] = &[
     ("host", "host: { "),
     ("log", "log: { "),
     ("recorder", "recorder: { "),
+    ("interface", "{ name: eth1, "),
+    ("recorder.on_demand", "on_demand: { "),
     ("mqtt source", "    mqtt:\n      url: mqtt://broker:1883\n"),
     ("topic", "        - filter: alerts/#\n"),
     ("fields", "          fields:\n"),
@@ -412,25 +428,55 @@ const MISTAKES: &[(&str, &str, &str)] = &[
         "config.yaml:4:29: unknown value `jsn`; did you mean `json`?",
     ),
     (
-        "[eth0]",
+        "[eth0, { name: eth1, memory: 64MiB, bytes_per_packet: 96, promiscuous: false }]",
         "eth0",
         "config.yaml:5:25: `eth0` is neither `auto` nor a list; write [eth0] for one interface",
     ),
-    ("[eth0]", "[eth0, eth0]", "config.yaml:5:32: `eth0` is named twice; name each interface once"),
     (
-        "[eth0]",
-        "[a-name-of-16-byt]",
+        "[eth0, {",
+        "[eth0, eth0, {",
+        "config.yaml:5:32: `eth0` is named twice; name each interface once",
+    ),
+    (
+        "[eth0, {",
+        "[a-name-of-16-byt, {",
         "config.yaml:5:26: `a-name-of-16-byt` is no name of an interface; take one that `ip link` shows",
     ),
     (
         "32MiB",
         "512KiB",
-        "config.yaml:5:41: a recorder cannot have 512KiB of memory; give it 1MiB to 16GiB",
+        "config.yaml:5:114: a recorder cannot have 512KiB of memory; give it 1MiB to 16GiB",
     ),
     (
-        "promiscuous: true",
-        "promiscuous: yes",
-        "config.yaml:5:84: expected true or false, found `yes`",
+        "promiscuous: true,",
+        "promiscuous: yes,",
+        "config.yaml:5:157: expected true or false, found `yes`",
+    ),
+    (
+        "name: eth1",
+        "name: eth0",
+        "config.yaml:5:40: `eth0` is named twice; name each interface once",
+    ),
+    (
+        "eth1, memory",
+        "eth1, memry",
+        "config.yaml:5:46: unknown key `memry`; did you mean `memory`?",
+    ),
+    ("[eth0, {", "[[eth0], {", "config.yaml:5:26: expected the name of an interface, found a list"),
+    (
+        "64MiB",
+        "64KiB",
+        "config.yaml:5:54: a recorder cannot have 64KiB of memory; give it 1MiB to 16GiB",
+    ),
+    (
+        "memory: 8MiB",
+        "memory: 17GiB",
+        "config.yaml:5:184: a ring on demand cannot have 17GiB of memory; give it 1MiB to 16GiB",
+    ),
+    (
+        "memory: 2GiB",
+        "memory: 100MiB",
+        "config.yaml:59:88: the rings need 104MiB, above ceilings.memory 100MiB (eth0 32MiB, eth1 64MiB, one ring on demand 8MiB); lower recorder.memory, or raise ceilings.memory",
     ),
     (
         "  plant:",
@@ -542,6 +588,26 @@ const MISTAKES: &[(&str, &str, &str)] = &[
         "config.yaml:56:62: '100 MiB' is not a size; write bytes, or a number with a unit, as in 1500, 64KiB or 200MiB",
     ),
     (
+        "segment_bytes: 20MiB",
+        "segment_bytes: 4KiB",
+        "config.yaml:56:85: files of 4KiB have no room beside what they say of themselves; give limits.segment_bytes at least 64KiB",
+    ),
+    (
+        "segment_bytes: 20MiB",
+        "segment_bytes: 21MiB",
+        "config.yaml:56:107: 5 files of limits.segment_bytes 21MiB are 105MiB, above limits.bytes 100MiB; keep fewer, make them smaller, or raise limits.bytes",
+    ),
+    (
+        "segment_bytes: 20MiB, ",
+        "",
+        "config.yaml:56:85: `keep_segments` needs `segment_bytes`; add the size of a file, as in segment_bytes: 50MiB",
+    ),
+    (
+        "format: pcap,",
+        "format: pcapp,",
+        "config.yaml:56:120: unknown value `pcapp`; did you mean `pcap`?",
+    ),
+    (
         "concurrent: 8",
         "concurrent: 0",
         "config.yaml:59:54: expected a whole number from 1 to 1000, found 0",
@@ -560,6 +626,77 @@ fn every_mistake_has_its_place_and_its_remedy() {
         let told = folder.problems(&FULL.replace(from, to));
         assert_eq!(told, [*expected], "{to}");
     }
+}
+
+#[test]
+fn an_interface_has_what_its_own_entry_says_and_else_what_all_have() {
+    let folder = Folder::new();
+    let rings = |recorder: &str| {
+        let config = folder.load(&format!("version: 1\nrecorder: {recorder}\n")).unwrap();
+        let rings = config.capture.recorders.into_iter();
+        let shown = rings.map(|r| (r.interface, r.memory_bytes, r.bytes_per_packet, r.promiscuous));
+        (shown.collect::<Vec<_>>(), config.capture.private)
+    };
+    let (recorders, private) = rings(
+        "{ interfaces: [eth0, { name: eth1, memory: 256MiB }, { name: eth2, bytes_per_packet: 0 }], \
+         bytes_per_packet: 96, promiscuous: true }",
+    );
+    let expected = [("eth0", 64 << 20, 96), ("eth1", 256 << 20, 96), ("eth2", 64 << 20, 0)];
+    assert_eq!(recorders, expected.map(|(name, memory, bytes)| (name.into(), memory, bytes, true)));
+    assert!(private.promiscuous, "a ring on demand hears what recorders hear");
+    assert_eq!(private.memory_bytes, 16 << 20);
+    let (recorders, private) =
+        rings("{ interfaces: [], on_demand: { memory: 1MiB, promiscuous: true } }");
+    assert_eq!(recorders, []);
+    assert_eq!((private.memory_bytes, private.promiscuous), (1 << 20, true));
+}
+
+#[test]
+fn rings_that_do_not_fit_are_told_where_the_file_asks_for_them() {
+    let folder = Folder::new();
+    for (recorder, place) in [
+        ("{ interfaces: [a, b, c, d, e, f], memory: 180MiB }", "2:53"),
+        ("{ interfaces: [a, b, c, { name: d, memory: 1GiB }] }", "2:25"),
+    ] {
+        let told = folder.problems(&format!("version: 1\nrecorder: {recorder}\n"));
+        assert_eq!(told.len(), 1, "{told:?}");
+        let start = format!("config.yaml:{place}: the rings need ");
+        assert!(told[0].starts_with(&start), "{told:?}");
+    }
+    let many = "version: 1\nrecorder: { interfaces: [a, b, c, d, e, f], memory: 180MiB }\n";
+    assert_eq!(
+        folder.problems(many),
+        [
+            "config.yaml:2:53: the rings need 1096MiB, above ceilings.memory 1GiB (a 180MiB, b 180MiB, \
+          c 180MiB, d 180MiB, 2 more recorders, one ring on demand 16MiB); \
+          lower recorder.memory, or raise ceilings.memory"
+        ]
+    );
+    assert!(folder.load(&format!("{many}ceilings: {{ memory: 1096MiB }}\n")).is_ok());
+}
+
+#[test]
+fn default_limits_of_files_are_checked_against_the_default_bytes() {
+    let folder = Folder::new();
+    let told = |limits: &str| {
+        folder.problems(&format!(
+            "version: 1\ndefaults: {{ capture: {{ limits: {{ {limits} }} }} }}\nrules: [rules]\n"
+        ))
+    };
+    assert_eq!(
+        told("segment_bytes: 100KiB"),
+        [
+            "config.yaml:2:49: limits.bytes 200MiB in files of 100KiB are 2048 files, and a capture has \
+          at most 2000; raise limits.segment_bytes to 103KiB or more"
+        ]
+    );
+    assert_eq!(
+        told("segment_bytes: 300MiB"),
+        ["config.yaml:2:49: limits.segment_bytes 300MiB is above limits.bytes 200MiB; \
+          lower it, or raise limits.bytes"]
+    );
+    // All of the file's mistakes, but none that only follows from another.
+    assert_eq!(told("segment_bytes: lots, keep_segments: 4").len(), 1);
 }
 
 #[test]
@@ -602,7 +739,7 @@ fn mistakes_of_the_configuration_and_of_the_rules_are_told_together() {
     let folder = Folder::new();
     fs::write(
         folder.path("rules/b.yaml"),
-        "version: 1\nrules:\n  - { name: b, match: [a b], storage: none }\n",
+        "version: 1\nrules:\n  - { name: b, match: [a b], storage: none, capture: { interfaces: [eth0] } }\n",
     )
     .unwrap();
     let text = FULL.replace("32MiB", "1KiB").replace("concurrent: 8", "concurrent: 0");
@@ -610,7 +747,7 @@ fn mistakes_of_the_configuration_and_of_the_rules_are_told_together() {
     let places: Vec<&str> = told.iter().map(|line| line.split(": ").next().unwrap()).collect();
     assert_eq!(
         places,
-        ["config.yaml:5:41", "config.yaml:59:54", "rules/b.yaml:3:24", "rules/b.yaml:3:39"]
+        ["config.yaml:5:114", "config.yaml:59:54", "rules/b.yaml:3:24", "rules/b.yaml:3:39"]
     );
     // A part that could not be read may be the one that the rule names.
     let text = text.replace("    s3:", "    s4:");

@@ -8,7 +8,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use hindsight::clock::WallTime;
-use hindsight::model::{Event, EventId, Status, Verdict};
+use hindsight::model::{
+    Compression, Event, EventId, FileForm, FileFormat, SegmentLimits, Status, Verdict,
+};
 use hindsight::rules::{Defaults, Known, RuleSet, Settings, load};
 
 fn set(names: &[&str]) -> BTreeSet<String> {
@@ -28,25 +30,38 @@ fn known() -> Known {
     }
 }
 
-fn load_paths(paths: Vec<PathBuf>) -> Result<RuleSet, Vec<String>> {
-    let defaults = Defaults {
+fn defaults() -> Defaults {
+    Defaults {
         look_back: Duration::from_secs(10),
         duration: Duration::from_secs(60),
         bytes: 200 << 20,
+        segments: None,
+        file: FileForm::default(),
         storage: "local".to_owned(),
         notify: Vec::new(),
-    };
+    }
+}
+
+fn load_paths(paths: Vec<PathBuf>) -> Result<RuleSet, Vec<String>> {
+    load_under(paths, defaults())
+}
+
+fn load_under(paths: Vec<PathBuf>, defaults: Defaults) -> Result<RuleSet, Vec<String>> {
     load(&Settings { paths, defaults }, &known())
         .map_err(|problems| problems.iter().map(ToString::to_string).collect())
 }
 
 /// Loads one file; problems are told without its folder.
 fn load_text(text: &str) -> Result<RuleSet, Vec<String>> {
+    load_text_under(text, defaults())
+}
+
+fn load_text_under(text: &str, defaults: Defaults) -> Result<RuleSet, Vec<String>> {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("net.yaml");
     fs::write(&path, text).unwrap();
     let prefix = format!("{}/", folder.path().display());
-    load_paths(vec![path])
+    load_under(vec![path], defaults)
         .map_err(|problems| problems.iter().map(|text| text.replace(&prefix, "")).collect())
 }
 
@@ -138,6 +153,58 @@ const MISTAKES: &[(&[&str], &str)] = &[
         &["capture: { limits: { packets: 0 } }"],
         "net.yaml:5:35: a capture of no packets makes no sense; \
              give at least 1, or remove the limit",
+    ),
+    (
+        &["capture: { limits: { keep_segments: 4 } }"],
+        "net.yaml:5:41: `keep_segments` needs `segment_bytes`; \
+             add the size of a file, as in segment_bytes: 50MiB",
+    ),
+    (
+        &["capture: { limits: { segment_bytes: 65535 } }"],
+        "net.yaml:5:41: files of 65535 have no room beside what they say of themselves; \
+             give limits.segment_bytes at least 64KiB",
+    ),
+    (
+        &["capture: { limits: { segment_bytes: 201MiB } }"],
+        "net.yaml:5:41: limits.segment_bytes 201MiB is above limits.bytes 200MiB; \
+             lower it, or raise limits.bytes",
+    ),
+    (
+        &["capture: { limits: { segment_bytes: 50MiB, keep_segments: 1 } }"],
+        "net.yaml:5:63: a ring of 1 file would be empty whenever it begins again; keep at least 2",
+    ),
+    (
+        &["capture: { limits: { segment_bytes: 50MiB, keep_segments: 5 } }"],
+        "net.yaml:5:63: 5 files of limits.segment_bytes 50MiB are 250MiB, above limits.bytes \
+             200MiB; keep fewer, make them smaller, or raise limits.bytes",
+    ),
+    (
+        &["capture: { limits: { segment_bytes: 64KiB, keep_segments: 2001 } }"],
+        "net.yaml:5:63: limits.keep_segments 2001 is above 2000, the most of one capture; \
+             keep fewer and larger files",
+    ),
+    (
+        &["capture: { limits: { bytes: 1GiB, segment_bytes: 512KiB } }"],
+        "net.yaml:5:54: limits.bytes 1GiB in files of 512KiB are 2048 files, and a capture has \
+             at most 2000; raise limits.segment_bytes to 525KiB or more",
+    ),
+    (
+        &["capture: { interfaces: [eth0, eth1], format: pcap }"],
+        "net.yaml:5:50: the format pcap holds one interface only; the rule names 2; \
+             name one interface, or take `format: pcapng`",
+    ),
+    (
+        &["capture: { format: pcap }"],
+        "net.yaml:5:24: the format pcap holds one interface only; the rule names none, and \
+             2 are recorded; name one interface, or take `format: pcapng`",
+    ),
+    (
+        &["capture: { interfaces: [eth0], format: cap }"],
+        "net.yaml:5:44: unknown value `cap`; did you mean `pcap`?",
+    ),
+    (
+        &["capture: { compression: gzip }"],
+        "net.yaml:5:29: unknown value `gzip`; known here: none, zstd",
     ),
     (
         &["capture: { interfaces: [] }"],
@@ -283,7 +350,8 @@ fn a_rule_says_all_that_a_plan_holds() {
          interfaces: [eth1]\n      look_back: 30s\n      filters:\n        - { protocol: tcp, \
          local_ip: 10.0.0.0/8, remote_ip: \"${labels.net | cidr}\", local_port: 443, \
          remote_port: \"${labels.port | port}\" }\n      bpf: \"tcp[tcpflags] & tcp-rst != 0\"\n      \
-         limits: { duration: 5m, bytes: 300MiB, packets: 7, bytes_per_packet: 96 }\n    \
+         limits: { duration: 5m, bytes: 300MiB, packets: 7, bytes_per_packet: 96, \
+         segment_bytes: 75MiB, keep_segments: 4 }\n      format: pcap\n      compression: zstd\n    \
          storage: archive\n    notify: [bus, team]\n",
     )
     .unwrap_or_else(|problems| panic!("{}", problems.join("\n")));
@@ -297,6 +365,8 @@ fn a_rule_says_all_that_a_plan_holds() {
     assert_eq!(plan.look_back, Duration::from_secs(30));
     assert_eq!((plan.limits.duration, plan.limits.bytes), (Duration::from_secs(300), 300 << 20));
     assert_eq!((plan.limits.packets, plan.limits.bytes_per_packet), (Some(7), 96));
+    assert_eq!(plan.limits.segments, Some(SegmentLimits { bytes: 75 << 20, keep: Some(4) }));
+    assert_eq!(plan.file, FileForm { format: FileFormat::Pcap, compression: Compression::Zstd });
     assert_eq!(
         (plan.storage.as_str(), &plan.notify[..]),
         ("archive", &["bus".to_owned(), "team".to_owned()][..])
@@ -308,6 +378,85 @@ fn a_rule_says_all_that_a_plan_holds() {
     assert_eq!(entry.local_port[0].to_string(), "443");
     assert_eq!(entry.remote_port[0].to_string(), "8443");
     assert!(plan.event_json.contains("\"port\":\"8443\""), "{}", plan.event_json);
+}
+
+/// What a rule with such a capture inherits and what it says, or the first line of its problems.
+fn limits_under(
+    segments: Option<SegmentLimits>,
+    capture: &str,
+) -> Result<Option<SegmentLimits>, Vec<String>> {
+    let defaults = Defaults { segments, ..defaults() };
+    let rules =
+        load_text_under(&rule(&[&format!("capture: {capture}")]), defaults).map_err(|told| {
+            told.iter().map(|p| p.lines().next().unwrap().to_owned()).collect::<Vec<_>>()
+        })?;
+    let verdicts = rules.decide(&event(&[("alertname", "X")]));
+    let [Verdict::Capture(proposal)] = &verdicts[..] else { panic!("{verdicts:?}") };
+    Ok(proposal.plan.limits.segments)
+}
+
+#[test]
+fn limits_of_files_are_inherited_key_by_key_and_zero_takes_them_back() {
+    const MIB: u64 = 1 << 20;
+    let one = |bytes, keep| Some(SegmentLimits { bytes: bytes * MIB, keep });
+    let files = one(50, None);
+    let ring = one(50, Some(4));
+    for (inherited, capture, expected) in [
+        (None, "{}", None),
+        (files, "{}", files),
+        (ring, "{}", ring),
+        (ring, "{ limits: { segment_bytes: 40MiB } }", one(40, Some(4))),
+        (ring, "{ limits: { keep_segments: 2 } }", one(50, Some(2))),
+        (files, "{ limits: { keep_segments: 3 } }", one(50, Some(3))),
+        (ring, "{ limits: { keep_segments: 0 } }", files),
+        (ring, "{ limits: { segment_bytes: 0 } }", None),
+        (ring, "{ limits: { segment_bytes: 0, keep_segments: 0 } }", None),
+        // A smaller capture fits into one file.
+        (files, "{ limits: { bytes: 20MiB } }", one(20, None)),
+    ] {
+        assert_eq!(limits_under(inherited, capture), Ok(expected), "{inherited:?} {capture}");
+    }
+}
+
+/// An inherited ring that a rule makes impossible is told at what the rule says.
+#[test]
+fn a_ring_that_could_never_turn_is_a_mistake_of_the_rule_that_shrinks_it() {
+    let ring = Some(SegmentLimits { bytes: 50 << 20, keep: Some(4) });
+    let remedy = "keep fewer, make them smaller, or raise limits.bytes";
+    for (capture, expected) in [
+        (
+            "{ limits: { bytes: 100MiB } }",
+            "net.yaml:5:33: 4 files of limits.segment_bytes 50MiB are 200MiB, above limits.bytes 100MiB",
+        ),
+        (
+            "{ limits: { segment_bytes: 60MiB } }",
+            "net.yaml:5:41: 4 files of limits.segment_bytes 60MiB are 240MiB, above limits.bytes 200MiB",
+        ),
+    ] {
+        assert_eq!(limits_under(ring, capture), Err(vec![format!("{expected}; {remedy}")]));
+    }
+    // What could not be read is no second mistake.
+    let told = limits_under(None, "{ limits: { segment_bytes: lots, keep_segments: 4 } }");
+    assert_eq!(told.unwrap_err().len(), 1);
+}
+
+#[test]
+fn an_inherited_format_is_held_to_the_rules_own_interfaces() {
+    let pcap = FileForm { format: FileFormat::Pcap, compression: Compression::Zstd };
+    let load =
+        |lines: &[&str]| load_text_under(&rule(lines), Defaults { file: pcap, ..defaults() });
+    let rules = load(&["capture: { interfaces: [eth1, eth1] }"]).unwrap();
+    let verdicts = rules.decide(&event(&[("alertname", "X")]));
+    let [Verdict::Capture(proposal)] = &verdicts[..] else { panic!("{verdicts:?}") };
+    assert_eq!(proposal.plan.file, pcap);
+    assert!(load(&["capture: { format: pcapng }"]).is_ok());
+    for (lines, start) in [
+        (&[][..], "net.yaml:3:5: the format pcap holds one interface only; the rule names none"),
+        (&["capture: { interfaces: [eth0, eth1] }"], "net.yaml:5:28: the format pcap holds one"),
+    ] {
+        let told = load(lines).unwrap_err();
+        assert!(told.len() == 1 && told[0].starts_with(start), "{told:?}");
+    }
 }
 
 /// The text of the event is shown to people escaped, and is nowhere in what the engine acts on.

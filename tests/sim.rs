@@ -209,7 +209,7 @@ impl World {
         let id = capture.id;
         let file = SealedFile {
             index: 0,
-            path: PathBuf::from(format!("/spool/{id}-0.pcapng")),
+            path: PathBuf::from(format!("/spool/{id}-0.pcap.zst")),
             size_bytes: 1000,
             sha256: format!("hash of {id}"),
             packets: 10,
@@ -301,7 +301,7 @@ impl World {
             self.disk.open.remove(&key);
             let file = SealedFile {
                 index: key.1,
-                path: PathBuf::from(format!("/spool/{}-{}.pcapng", key.0, key.1)),
+                path: PathBuf::from(format!("/spool/{}-{}.pcap", key.0, key.1)),
                 size_bytes: 500,
                 sha256: format!("partial hash of {}", key.0),
                 packets: 5,
@@ -385,6 +385,9 @@ impl World {
         for capture in self.disk.captures.values() {
             assert!(capture.state.is_end(), "capture {} is {}", capture.id, capture.state);
             for segment in &capture.segments {
+                // What a crash cut short is not packed, and its object says so.
+                let ending = if segment.file.partial { "-0.pcap" } else { "-0.pcap.zst" };
+                assert!(segment.object.ends_with(ending), "{}", segment.object);
                 let (hash, _) = &self.storage[&segment.object];
                 assert_eq!(*hash, segment.file.sha256);
                 assert_eq!(segment.state, SegmentState::Retired);

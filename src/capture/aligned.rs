@@ -1,8 +1,15 @@
-//! A buffer that direct I/O can write from: its bytes start at a page boundary.
+//! A buffer that direct I/O can write from: its bytes start at a page boundary, and its memory is one
+//! huge page or several where the system gives any. The kernel takes hold of a huge page at once, of
+//! small pages one by one.
+
+use crate::ring;
 
 /// What direct I/O wants offsets, lengths and addresses to be multiples of, in bytes. 4,096 holds
 /// for every disk in use; statx(2) would tell smaller ones.
 pub(super) const ALIGNMENT: usize = 4096;
+
+/// The size and the alignment of a huge page, in bytes (x86-64, and AArch64 with pages of 4 KiB).
+pub(super) const HUGE_PAGE_BYTES: usize = 2 * 1024 * 1024;
 
 /// A buffer of fixed size. It never moves, so it stays aligned.
 #[derive(Debug)]
@@ -15,14 +22,21 @@ pub(super) struct AlignedBuffer {
 }
 
 impl AlignedBuffer {
-    /// Room for `capacity` bytes, rounded up to whole pages.
+    /// Room for `capacity` bytes, rounded up to whole pages. The memory is taken when it is used.
     pub(super) fn new(capacity: usize) -> Self {
         let capacity = capacity.next_multiple_of(ALIGNMENT);
-        let storage = vec![0; capacity + ALIGNMENT].into_boxed_slice();
-        let start = storage.as_ptr().align_offset(ALIGNMENT);
+        let alignment = if capacity < HUGE_PAGE_BYTES { ALIGNMENT } else { HUGE_PAGE_BYTES };
+        // Zeroed memory of this size comes fresh from the kernel, which has not touched it yet.
+        let mut storage = vec![0; capacity + alignment].into_boxed_slice();
+        let start = storage.as_ptr().align_offset(alignment);
         // `align_offset` may refuse in theory; then the file system refuses direct I/O and the
         // file falls back to the page cache.
-        let start = if start < ALIGNMENT { start } else { 0 };
+        let start = if start < alignment { start } else { 0 };
+        if alignment == HUGE_PAGE_BYTES
+            && let Err(error) = ring::prefer_huge_pages(&mut storage[start..start + capacity])
+        {
+            tracing::debug!("no huge pages for a buffer: {error}");
+        }
         Self { storage, start, capacity, len: 0 }
     }
 
@@ -50,15 +64,16 @@ impl AlignedBuffer {
         &self.storage[self.start..self.start + end]
     }
 
-    /// Appends.
+    /// Appends `length` bytes and hands them out to be filled.
     ///
     /// # Panics
     /// There is no room.
-    pub(super) fn extend(&mut self, bytes: &[u8]) {
-        assert!(bytes.len() <= self.room(), "room was made before");
-        let end = self.start + self.len;
-        self.storage[end..end + bytes.len()].copy_from_slice(bytes);
-        self.len += bytes.len();
+    #[inline]
+    pub(super) fn slot(&mut self, length: usize) -> &mut [u8] {
+        assert!(length <= self.room(), "room was made before");
+        let start = self.start + self.len;
+        self.len += length;
+        &mut self.storage[start..start + length]
     }
 
     /// Removes this many bytes from the front.
@@ -73,24 +88,30 @@ impl AlignedBuffer {
 mod tests {
     use super::*;
 
+    fn put(buffer: &mut AlignedBuffer, bytes: &[u8]) {
+        buffer.slot(bytes.len()).copy_from_slice(bytes);
+    }
+
     #[test]
     fn bytes_start_at_a_page_and_padding_is_zero() {
-        let mut buffer = AlignedBuffer::new(10_000);
-        buffer.extend(&[7; 5_000]);
-        buffer.consume(4_096);
-        assert_eq!(buffer.bytes(), [7; 904]);
-        assert_eq!(buffer.bytes().as_ptr().align_offset(ALIGNMENT), 0);
-        let padded = buffer.padded();
-        assert_eq!(padded.len(), 4_096);
-        assert!(padded[904..].iter().all(|byte| *byte == 0));
+        for (capacity, alignment) in [(10_000, ALIGNMENT), (HUGE_PAGE_BYTES, HUGE_PAGE_BYTES)] {
+            let mut buffer = AlignedBuffer::new(capacity);
+            put(&mut buffer, &[7; 5_000]);
+            buffer.consume(4_096);
+            assert_eq!(buffer.bytes(), [7; 904]);
+            assert_eq!(buffer.bytes().as_ptr().align_offset(alignment), 0);
+            let padded = buffer.padded();
+            assert_eq!(padded.len(), 4_096);
+            assert!(padded[904..].iter().all(|byte| *byte == 0));
+        }
     }
 
     #[test]
     fn a_page_is_whole_once_its_last_byte_is_there() {
         let mut buffer = AlignedBuffer::new(8_192);
-        buffer.extend(&[1; 4_095]);
+        put(&mut buffer, &[1; 4_095]);
         assert_eq!(buffer.whole_pages(), 0);
-        buffer.extend(&[1]);
+        put(&mut buffer, &[1]);
         assert_eq!((buffer.whole_pages(), buffer.room()), (4_096, 4_096));
     }
 }

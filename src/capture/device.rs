@@ -21,6 +21,7 @@ use std::time::Duration;
 use tracing::warn;
 
 use crate::capture::bell::Bell;
+use crate::capture::budget::{Budget, Share};
 use crate::capture::reader::Loss;
 use crate::capture::{Error, PrivateSettings, interface, opener};
 use crate::clock::{self, WallTime};
@@ -28,16 +29,8 @@ use crate::libpcap::{DeviceSettings, LinkType, Source};
 use crate::spawn;
 
 pub(super) use chunk::{Chunk, LARGEST_CHUNK_BYTES};
-use pump::{PERIOD, Pump};
+use pump::{PERIOD, Pump, RETIRE, SETTLED};
 use queue::Queue;
-
-/// How long the kernel gathers packets before it hands them over: a capture may have to wait for
-/// two of these before it knows that nothing is left.
-const RETIRE: Duration = Duration::from_millis(25);
-
-/// How long after an instant the pump has to find nothing, so that all that arrived before the
-/// instant is known to be given.
-const SETTLED: Duration = RETIRE.saturating_mul(2).saturating_add(PERIOD);
 
 /// What the chunks of a file may take, in bytes: enough that reading and writing overlap.
 const FILE_MEMORY_BYTES: u64 = 1024 * 1024;
@@ -58,7 +51,7 @@ pub(super) struct Opening {
     index: Option<i32>,
     is_file: bool,
     memory_bytes: u64,
-    opened_at: WallTime,
+    memory: Share,
 }
 
 /// One device or file of one capture. Dropping it ends the pump soon; [`stop`](Self::stop) waits.
@@ -72,18 +65,31 @@ pub(super) struct Device {
     is_file: bool,
     /// Losses that were told.
     told: Loss,
+    /// What was put back, and how many of its packets were taken.
+    rest: Option<(Chunk, usize)>,
+    /// The latest stamp of what was taken.
+    last_at: Option<WallTime>,
+    /// The memory of its buffers.
+    _memory: Share,
 }
 
 /// One chunk, and what was lost before it.
 #[derive(Debug)]
 pub(super) struct Step {
     pub(super) chunk: Chunk,
+    /// So many of its packets were taken before.
+    pub(super) taken: usize,
     pub(super) loss: Loss,
 }
 
 impl Opening {
     /// Opens a live device; half of the memory is the kernel's buffer, half the chunks'.
-    pub(super) fn of_device(name: &str, settings: PrivateSettings) -> Result<Self, Error> {
+    pub(super) fn of_device(
+        name: &str,
+        settings: PrivateSettings,
+        budget: &Arc<Budget>,
+    ) -> Result<Self, Error> {
+        let memory = budget.take("the buffers of a device", settings.memory_bytes)?;
         let index = interface::index(name);
         let source = opener::open_device(&DeviceSettings {
             name: name.to_owned(),
@@ -99,19 +105,20 @@ impl Opening {
             index,
             is_file: false,
             memory_bytes: settings.memory_bytes / 2,
-            opened_at: clock::wall_time(),
+            memory,
         })
     }
 
     /// Opens a file of packets.
-    pub(super) fn of_file(path: &Path) -> Result<Self, Error> {
+    pub(super) fn of_file(path: &Path, budget: &Arc<Budget>) -> Result<Self, Error> {
+        let memory = budget.take("the packets of a file", FILE_MEMORY_BYTES)?;
         Ok(Self {
             source: Source::open_file(path)?,
             name: path.display().to_string(),
             index: None,
             is_file: true,
             memory_bytes: FILE_MEMORY_BYTES,
-            opened_at: clock::wall_time(),
+            memory,
         })
     }
 
@@ -133,15 +140,17 @@ impl Opening {
         if !self.is_file && !chunk::is_cooked(link) && !expression.is_empty() {
             self.source.filter(expression)?;
         }
+        let begun = clock::wall_time();
         let queue = Arc::new(Queue::new(self.memory_bytes, self.is_file, Arc::clone(bell)));
-        let pump = Pump::new(self.source, Arc::clone(&queue), (self.name.clone(), self.index));
+        let pump =
+            Pump::new(self.source, Arc::clone(&queue), self.name.clone(), self.index, self.is_file);
         let thread_name = format!("pcap {}", self.name);
         let thread = spawn::thread(&thread_name, move || pump.run())
             .map_err(|source| Error::Thread { name: thread_name, source })?;
         let held_from = if self.is_file {
-            queue.wait_for_first(FIRST_PACKET_WAIT).unwrap_or(self.opened_at)
+            queue.wait_for_first(FIRST_PACKET_WAIT).unwrap_or(begun)
         } else {
-            self.opened_at.max(from)
+            begun.max(from)
         };
         Ok(Device {
             queue,
@@ -151,6 +160,9 @@ impl Opening {
             held_from,
             is_file: self.is_file,
             told: Loss::default(),
+            rest: None,
+            last_at: None,
+            _memory: self.memory,
         })
     }
 }
@@ -165,17 +177,33 @@ impl Device {
         self.held_from
     }
 
+    /// The latest stamp of all that was taken.
+    pub(super) const fn last_at(&self) -> Option<WallTime> {
+        self.last_at
+    }
+
     /// The stamp of the first packet in the chunk that [`step`](Self::step) will give; none while
     /// there is none.
     pub(super) fn next_opened_at(&self) -> Option<WallTime> {
-        self.queue.next_opened_at()
+        let rest = self.rest.as_ref().and_then(|(chunk, _taken)| chunk.opened_at());
+        rest.or_else(|| self.queue.next_opened_at())
     }
 
     /// The next chunk; none while there is none.
     pub(super) fn step(&mut self) -> Option<Step> {
+        if let Some((chunk, taken)) = self.rest.take() {
+            return Some(Step { chunk, taken, loss: Loss::default() });
+        }
         let chunk = self.queue.take()?;
+        self.last_at = self.last_at.max(chunk.last_at());
         let loss = self.untold(chunk.lost_before());
-        Some(Step { chunk, loss })
+        Some(Step { chunk, taken: 0, loss })
+    }
+
+    /// Takes back the chunk of the last step, of which only so many packets were taken: the next
+    /// step goes on behind them.
+    pub(super) fn put_back(&mut self, chunk: Chunk, taken: usize) {
+        self.rest = Some((chunk, taken));
     }
 
     /// What was lost between the last chunk that was taken and the next one, as far as it is known.
@@ -211,9 +239,13 @@ impl Device {
         self.queue.lost()
     }
 
-    /// Whether a file was read to its end and all of it was taken.
-    pub(super) fn ended(&self) -> bool {
-        self.is_file && self.queue.is_exhausted()
+    pub(super) const fn is_file(&self) -> bool {
+        self.is_file
+    }
+
+    /// Whether nothing more comes and all was taken.
+    pub(super) fn is_exhausted(&self) -> bool {
+        self.rest.is_none() && self.queue.is_exhausted()
     }
 
     /// Ends the pump and waits for it, but not for ever.

@@ -1,7 +1,6 @@
 //! The engine's face: recorders that run, captures that begin and stop.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -10,10 +9,12 @@ use tokio::sync::mpsc;
 use tracing::{error, warn};
 
 use crate::capture::bell::Bell;
-use crate::capture::job::{Job, Orders};
+use crate::capture::budget::Budget;
+use crate::capture::job::{Job, Surroundings};
+use crate::capture::line::{Line, Orders};
 use crate::capture::opener::Request;
 use crate::capture::recorder::Recorder;
-use crate::capture::{Error, RecorderSettings, Settings};
+use crate::capture::{Destination, Error, Origin, RecorderSettings, Settings};
 use crate::clock;
 use crate::model::{CaptureId, CapturePlan, RecorderStatus, Report, StopReason};
 use crate::spawn;
@@ -28,8 +29,7 @@ const SHUTDOWN_PATIENCE: Duration = Duration::from_secs(20);
 /// The running engine.
 #[derive(Debug)]
 pub struct Engine {
-    spool: PathBuf,
-    recorders: Arc<[Recorder]>,
+    around: Arc<Surroundings>,
     jobs: Mutex<BTreeMap<CaptureId, Running>>,
     /// Rings when a capture has ended.
     ended: Arc<Bell>,
@@ -50,15 +50,24 @@ impl Engine {
     /// The privilege or the memory for a ring is missing, or an interface is of a kind that cannot
     /// be recorded.
     pub fn start(settings: Settings, reports: mpsc::Sender<Report>) -> Result<Self, Error> {
-        let start = |settings: RecorderSettings| Recorder::start(request(settings), true);
-        let recorders = settings.recorders.into_iter().map(start);
+        let budget = Arc::new(Budget::new(settings.memory_bytes));
+        let start = |settings| Recorder::start(request(settings), &budget, true);
+        let recorders = settings.recorders.into_iter().map(start).collect::<Result<_, Error>>()?;
+        let (spool, private) = (settings.spool, settings.private);
         Ok(Self {
-            spool: settings.spool,
-            recorders: recorders.collect::<Result<_, Error>>()?,
+            around: Arc::new(Surroundings { spool, recorders, private, budget }),
             jobs: Mutex::new(BTreeMap::new()),
             ended: Arc::default(),
             reports,
         })
+    }
+
+    /// Begins a capture of interfaces into the spool; see [`begin_into`](Self::begin_into).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn begin(&self, capture: CaptureId, name: String, plan: CapturePlan) -> Result<(), Error> {
+        self.begin_into(capture, name, plan, Origin::Interfaces, Destination::Spool)
     }
 
     /// Begins a capture. Never blocks: what goes wrong later comes as [`Report::Ended`]. A capture
@@ -66,7 +75,14 @@ impl Engine {
     ///
     /// # Errors
     /// It did not begin, and no report of it comes: too many run, or there is no thread for it.
-    pub fn begin(&self, capture: CaptureId, name: String, plan: CapturePlan) -> Result<(), Error> {
+    pub fn begin_into(
+        &self,
+        capture: CaptureId,
+        name: String,
+        plan: CapturePlan,
+        origin: Origin,
+        destination: Destination,
+    ) -> Result<(), Error> {
         let mut jobs = self.jobs();
         jobs.retain(|_capture, running| !running.thread.is_finished());
         if jobs.contains_key(&capture) {
@@ -77,18 +93,20 @@ impl Engine {
         }
         let orders = Arc::<Orders>::default();
         let job = Job {
-            capture: capture.clone(),
+            line: Line {
+                capture: capture.clone(),
+                orders: Arc::clone(&orders),
+                reports: self.reports.clone(),
+            },
             name,
             plan,
-            spool: self.spool.clone(),
-            recorders: Arc::clone(&self.recorders),
-            orders: Arc::clone(&orders),
-            reports: self.reports.clone(),
+            origin,
+            around: Arc::clone(&self.around),
         };
         let ended = Arc::clone(&self.ended);
         let thread_name = format!("cap {capture}");
         let body = move || {
-            job.run();
+            job.run(destination);
             ended.ring();
         };
         let thread = spawn::thread(&thread_name, body)
@@ -108,7 +126,7 @@ impl Engine {
     pub fn recorders(&self) -> Vec<RecorderStatus> {
         // A capture that has ended would still count as a reader.
         self.jobs().retain(|_capture, running| !running.thread.is_finished());
-        self.recorders.iter().map(Recorder::status).collect()
+        self.around.recorders.iter().map(Recorder::status).collect()
     }
 
     /// Ends every capture as `AgentStopped` and waits until their files are sealed, for a bounded
@@ -138,7 +156,7 @@ impl Engine {
         for capture in self.jobs().keys() {
             warn!(%capture, "the capture did not end in time; its file is sealed at the next start");
         }
-        self.recorders.iter().for_each(Recorder::stop);
+        self.around.recorders.iter().for_each(Recorder::stop);
     }
 
     fn jobs(&self) -> MutexGuard<'_, BTreeMap<CaptureId, Running>> {

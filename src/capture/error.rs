@@ -31,6 +31,8 @@ pub enum Error {
     },
     #[error("interface '{interface}' is away: {why}")]
     Away { interface: String, why: String },
+    #[error("'{name}' was not read to its end: {why}")]
+    Cut { name: String, why: String },
     #[error("{doing} {}", path.display())]
     File {
         doing: &'static str,
@@ -54,6 +56,18 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
+    #[error(
+        "a pcap file has room for one interface, and the capture has {count}; write pcapng, or \
+         capture each interface alone"
+    )]
+    OneInterface { count: usize },
+    #[error("sealing a file failed inside; the log says where")]
+    Sealing,
+    #[error(
+        "{wanted_mib} MiB for {purpose} would exceed the budget of {budget_mib} MiB, of which \
+         {used_mib} MiB are in use; raise `ceilings.memory`, or capture less at one time"
+    )]
+    Budget { purpose: &'static str, wanted_mib: u64, used_mib: u64, budget_mib: u64 },
     #[error("{running} captures run already, the most that the engine takes")]
     TooMany { running: usize },
 }

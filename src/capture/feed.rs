@@ -2,13 +2,14 @@
 //!
 //! Every packet of the window ends in exactly one count: written, not selected, or lost.
 
-use crate::capture::reader::{Loss, Reader, Step};
-use crate::capture::recorder::Recorder;
-use crate::capture::segment::{Segment, statistics};
+use crate::capture::format::statistics;
+use crate::capture::reader::{self, Loss};
+use crate::capture::series::{Put, Series};
+use crate::capture::tap::Tap;
 use crate::capture::{Error, section};
 use crate::clock::WallTime;
 use crate::filter::{Packet, Program};
-use crate::model::{CapturePlan, InterfaceTotals, StopReason};
+use crate::model::{CapturePlan, InterfaceTotals, StopReason, Totals};
 use crate::pcapng::{PacketBlock, Statistics, flags};
 use crate::ring::{Direction, Frame};
 
@@ -37,11 +38,32 @@ impl Selection {
             from: plan.from(),
             until: plan.until(),
             trigger_at: plan.trigger_at,
-            trigger_comment: Some(section::trigger_comment(plan)),
+            trigger_comment: section::trigger_comment(plan),
             packets: plan.limits.packets.unwrap_or(u64::MAX),
             bytes_per_packet: usize::try_from(plan.limits.bytes_per_packet).unwrap_or(usize::MAX),
         }
     }
+
+    /// The packets of a file, whenever they were: the window does not count.
+    pub(super) fn whole_file(plan: &CapturePlan) -> Self {
+        Self {
+            from: WallTime::from_nanos(i64::MIN),
+            until: WallTime::from_nanos(i64::MAX),
+            trigger_comment: None,
+            ..Self::new(plan)
+        }
+    }
+}
+
+/// How far a block was taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Taken {
+    /// To its end.
+    Block,
+    /// To the packet that belongs into the next file.
+    SegmentFull,
+    /// To the packet that ends the capture.
+    End(StopReason),
 }
 
 /// One interface of a capture.
@@ -50,13 +72,11 @@ pub(super) struct Feed {
     /// Its place among the interfaces of the file.
     number: u32,
     name: String,
-    reader: Reader,
+    tap: Tap,
     program: Program,
     counts: Counts,
     /// Lost since the last packet that was written.
     untold: u64,
-    /// The recorder that runs for this capture alone.
-    private: Option<Recorder>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -70,18 +90,12 @@ struct Counts {
 }
 
 impl Feed {
-    pub(super) fn new(
-        number: u32,
-        name: String,
-        reader: Reader,
-        program: Program,
-        private: Option<Recorder>,
-    ) -> Self {
-        Self { number, name, reader, program, counts: Counts::default(), untold: 0, private }
+    pub(super) fn new(number: u32, name: String, tap: Tap, program: Program) -> Self {
+        Self { number, name, tap, program, counts: Counts::default(), untold: 0 }
     }
 
-    pub(super) const fn reader(&self) -> &Reader {
-        &self.reader
+    pub(super) const fn tap(&self) -> &Tap {
+        &self.tap
     }
 
     pub(super) fn name(&self) -> &str {
@@ -92,43 +106,55 @@ impl Feed {
         self.program.text()
     }
 
-    /// Takes the next block, if there is one. The segment must have room. A reason ends the capture.
-    pub(super) fn take_block(
-        &mut self,
-        selection: &mut Selection,
-        segment: &mut Segment,
-    ) -> Option<StopReason> {
-        let Step { block, loss } = self.reader.step()?;
+    /// Takes the next block, if there is one. The series must have room.
+    pub(super) fn take_block(&mut self, selection: &mut Selection, series: &mut Series) -> Taken {
         let mut desk = Desk {
             number: self.number,
             program: &self.program,
             counts: &mut self.counts,
             untold: &mut self.untold,
         };
-        desk.lose(loss);
-        let mut frames = block.frames();
-        for frame in frames.by_ref() {
-            if let Some(reason) = desk.take(&frame, selection, segment) {
-                return Some(reason);
+        match &mut self.tap {
+            Tap::Ring { reader, .. } => {
+                let Some(reader::Step { block, taken, loss }) = reader.step() else {
+                    return Taken::Block;
+                };
+                desk.lose(loss);
+                let mut frames = block.frames();
+                let already = usize::try_from(taken).unwrap_or(usize::MAX);
+                let (end, taken) = desk.take_from(frames.by_ref(), already, selection, series);
+                // What cannot be read of a block is as lost as if it had been overwritten.
+                let unread = if end == Taken::Block { frames.left() } else { 0 };
+                desk.lose(Loss { dropped_by_kernel: 0, overrun: unread.into() });
+                drop(block);
+                if end == Taken::SegmentFull {
+                    reader.put_back(u32::try_from(taken).unwrap_or(u32::MAX));
+                }
+                end
+            }
+            Tap::Device(device) => {
+                let Some(step) = device.step() else { return Taken::Block };
+                desk.lose(step.loss);
+                let frames = step.chunk.frames();
+                let (end, taken) = desk.take_from(frames, step.taken, selection, series);
+                if end == Taken::SegmentFull {
+                    device.put_back(step.chunk, taken);
+                }
+                end
             }
         }
-        // What cannot be read of a block is as lost as if it had been overwritten.
-        desk.lose(Loss { dropped_by_kernel: 0, overrun: frames.left().into() });
-        None
     }
 
     /// Counts what was lost after the last block that was read.
     pub(super) fn close(&mut self) {
-        let loss = self.reader.last_loss();
+        let loss = self.tap.last_loss();
         self.counts.loss.dropped_by_kernel += loss.dropped_by_kernel;
         self.counts.loss.overrun += loss.overrun;
     }
 
-    /// Ends the recorder that ran for this capture alone.
+    /// Ends what ran for this capture alone.
     pub(super) fn stop(self) {
-        if let Some(recorder) = self.private {
-            recorder.stop();
-        }
+        self.tap.stop();
     }
 
     pub(super) fn totals(&self) -> InterfaceTotals {
@@ -147,14 +173,29 @@ impl Feed {
     pub(super) fn statistics(&self, at: WallTime, end: WallTime) -> Statistics<'static> {
         let totals = self.totals();
         let counts = [totals.received, totals.dropped_by_kernel, totals.overrun, totals.written];
-        statistics(self.number, at, (self.reader.held_from(), end), counts)
+        statistics(self.number, at, (self.tap.held_from(), end), counts)
     }
 
-    /// The error of an interface that went away.
+    /// The error of an interface that went away, or of a file that cannot be read on.
     pub(super) fn lost(&self) -> Option<Error> {
-        let why = self.reader.log().lost()?;
-        Some(Error::Away { interface: self.name.clone(), why })
+        let why = self.tap.lost()?;
+        let name = self.name.clone();
+        Some(match &self.tap {
+            Tap::Device(device) if device.is_file() => Error::Cut { name, why },
+            Tap::Device(_) | Tap::Ring { .. } => Error::Away { interface: name, why },
+        })
     }
+}
+
+/// What a capture took so far, over all its interfaces, into files of `bytes` together.
+pub(super) fn totals(feeds: &[Feed], bytes: u64) -> Totals {
+    let start = Totals { bytes, ..Totals::default() };
+    feeds.iter().map(Feed::totals).fold(start, |sum, one| Totals {
+        packets: sum.packets + one.written,
+        bytes: sum.bytes,
+        dropped_by_kernel: sum.dropped_by_kernel + one.dropped_by_kernel,
+        overrun: sum.overrun + one.overrun,
+    })
 }
 
 /// The parts of a feed that packets pass while one of its blocks is pinned.
@@ -172,24 +213,42 @@ impl Desk<'_> {
         *self.untold += loss.dropped_by_kernel + loss.overrun;
     }
 
-    fn take(
+    /// Takes the frames of a block that were not taken already. Returns how many were taken in the
+    /// end.
+    #[inline]
+    fn take_from<'a>(
         &mut self,
-        frame: &Frame<'_>,
+        frames: impl Iterator<Item = Frame<'a>>,
+        already: usize,
         selection: &mut Selection,
-        segment: &mut Segment,
-    ) -> Option<StopReason> {
+        series: &mut Series,
+    ) -> (Taken, usize) {
+        let mut taken = 0;
+        for frame in frames {
+            if taken >= already {
+                match self.take(&frame, selection, series) {
+                    Taken::Block => {}
+                    end @ (Taken::SegmentFull | Taken::End(_)) => return (end, taken),
+                }
+            }
+            taken += 1;
+        }
+        (Taken::Block, taken)
+    }
+
+    fn take(&mut self, frame: &Frame<'_>, selection: &mut Selection, series: &mut Series) -> Taken {
         if frame.at < selection.from || frame.at >= selection.until {
-            return None;
+            return Taken::Block;
         }
         let tag = frame.vlan.filter(|_tag| frame.data.len() >= TAG_OFFSET);
         let wire_len = frame.wire_len + if tag.is_some() { 4 } else { 0 };
         let packet = Packet { data: frame.data, vlan: tag, wire_len };
         if !self.program.selects(&packet) {
             self.counts.seen += 1;
-            return None;
+            return Taken::Block;
         }
-        if segment.packets() >= selection.packets {
-            return Some(StopReason::PacketsExceeded);
+        if series.packets() >= selection.packets {
+            return Taken::End(StopReason::PacketsExceeded);
         }
         let is_trigger = frame.at >= selection.trigger_at;
         let block = PacketBlock {
@@ -201,8 +260,10 @@ impl Desk<'_> {
             drop_count: (*self.untold > 0).then_some(*self.untold),
             comment: selection.trigger_comment.as_deref().filter(|_comment| is_trigger),
         };
-        if !segment.put(&block) {
-            return Some(StopReason::BytesExceeded);
+        match series.put(&block) {
+            Put::Written => {}
+            Put::SegmentFull => return Taken::SegmentFull,
+            Put::LimitReached => return Taken::End(StopReason::BytesExceeded),
         }
         self.counts.seen += 1;
         self.counts.written += 1;
@@ -212,7 +273,10 @@ impl Desk<'_> {
         if is_trigger {
             selection.trigger_comment = None;
         }
-        (segment.packets() >= selection.packets).then_some(StopReason::PacketsExceeded)
+        if series.packets() >= selection.packets {
+            return Taken::End(StopReason::PacketsExceeded);
+        }
+        Taken::Block
     }
 }
 
@@ -235,7 +299,7 @@ fn cut(parts: [&[u8]; 3], bytes: usize) -> [&[u8]; 3] {
 }
 
 const fn flags_of(frame: &Frame<'_>) -> u32 {
-    let direction = match frame.direction {
+    let direction = match frame.direction() {
         Direction::Host => flags::INBOUND | flags::UNICAST,
         Direction::Broadcast => flags::INBOUND | flags::BROADCAST,
         Direction::Multicast => flags::INBOUND | flags::MULTICAST,
@@ -243,9 +307,10 @@ const fn flags_of(frame: &Frame<'_>) -> u32 {
         Direction::Outgoing => flags::OUTBOUND,
         Direction::Unknown => 0,
     };
-    let not_ready = if frame.checksum_not_ready { flags::CHECKSUM_NOT_READY } else { 0 };
-    let valid = if frame.checksum_valid { flags::CHECKSUM_VALID } else { 0 };
-    direction | not_ready | valid
+    let not_ready = if frame.checksum_not_ready() { flags::CHECKSUM_NOT_READY } else { 0 };
+    let valid = if frame.checksum_valid() { flags::CHECKSUM_VALID } else { 0 };
+    let coalesced = if frame.is_coalesced() { flags::SEGMENTATION_OFFLOADED } else { 0 };
+    direction | not_ready | valid | coalesced
 }
 
 #[cfg(test)]

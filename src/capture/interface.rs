@@ -12,9 +12,6 @@ use nix::sys::socket::LinkAddr;
 use crate::capture::Error;
 use crate::libpcap;
 
-/// Link-layer header type of Ethernet and of the loopback device (pcapng's LINKTYPE_ETHERNET).
-pub(super) const LINKTYPE_ETHERNET: u16 = 1;
-
 /// A route leads nowhere (RTF_REJECT); IPv6 keeps such a default on the loopback device.
 const REJECTS: u32 = 0x200;
 

@@ -1,81 +1,48 @@
-//! One capture at work: a thread that reads its interfaces, writes its file and says how it goes.
-//!
-//! ```text
-//! open feeds, create file --Started--> follow <--Progress, sync, once a second
-//!                                        |  time is up, an order, a limit, a lost interface
-//!                                        v
-//!                         read what arrived before the end --> seal --Sealed--> --Ended-->
-//! ```
-//!
-//! Invariant: no file I/O happens while a block of a ring is pinned.
+//! One capture at work: a thread that opens its interfaces and its files, follows the packets to the
+//! end of the window, closes the files, and says how it went.
 
+use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use tokio::sync::mpsc;
-use tracing::{debug, warn};
-
-use crate::capture::bell::Bell;
-use crate::capture::feed::{Feed, Selection};
-use crate::capture::log::SETTLE;
+use crate::capture::budget::{Budget, Share};
+use crate::capture::device::{Device, Opening};
+use crate::capture::feed::{Feed, totals};
+use crate::capture::follow::{Closing, Follow};
+use crate::capture::format::{Beginning, Described};
+use crate::capture::interface::{self, Interface, Service};
+use crate::capture::line::Line;
+use crate::capture::names::Names;
 use crate::capture::reader::Reader;
 use crate::capture::recorder::Recorder;
 use crate::capture::recovery::seal_leftovers;
-use crate::capture::segment::{Beginning, Segment};
-use crate::capture::window::Window;
-use crate::capture::{Error, interface, private, section};
-use crate::clock::{self, BootTime, Now, WallTime};
-use crate::filter::{self, LinkType};
+use crate::capture::series::{Ended, Series, Target};
+use crate::capture::tap::Tap;
+use crate::capture::{Destination, Error, Origin, PrivateSettings, private, section};
+use crate::clock::{self, WallTime};
+use crate::filter::{self, LinkType, Program};
 use crate::model::{
-    CaptureId, CapturePlan, InterfaceTotals, Report, SealedFile, StopReason, Totals,
+    CapturePlan, FileFormat, InterfaceTotals, Report, SealedFile, StopReason, Totals,
 };
 
-/// How often progress is told and what was written is synced: a crash loses about so much.
-const TICK: Duration = Duration::from_secs(1);
-
-/// How soon the past is on the disk: the packets from before the alert are those that nobody can
-/// capture again.
-const FIRST_TICK: Duration = Duration::from_millis(100);
-
-/// How often a capture asks whether all is there once its window has ended: twice for each look
-/// of a recorder.
-const DRAIN_WAIT: Duration = Duration::from_millis(5);
-
-/// How long after the end, beyond two retire times, the last packets are waited for. Reached only
-/// if a recorder hangs.
-const DRAIN_SLACK: Duration = Duration::from_millis(500);
-
-/// What the outside tells a capture.
-#[derive(Debug, Default)]
-pub(super) struct Orders {
-    bell: Arc<Bell>,
-    stop: Mutex<Option<(StopReason, WallTime)>>,
-}
-
-impl Orders {
-    /// Ends the capture at this instant. The first order stands.
-    pub(super) fn stop(&self, reason: StopReason, at: WallTime) {
-        self.stop.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert((reason, at));
-        self.bell.ring();
-    }
-
-    fn stopped(&self) -> Option<(StopReason, WallTime)> {
-        *self.stop.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+/// What the captures of an engine share.
+#[derive(Debug)]
+pub(super) struct Surroundings {
+    pub(super) spool: PathBuf,
+    pub(super) recorders: Vec<Recorder>,
+    pub(super) private: PrivateSettings,
+    pub(super) budget: Arc<Budget>,
 }
 
 /// All that a capture needs.
 #[derive(Debug)]
 pub(super) struct Job {
-    pub(super) capture: CaptureId,
+    pub(super) line: Line,
     pub(super) name: String,
     pub(super) plan: CapturePlan,
-    pub(super) spool: PathBuf,
-    pub(super) recorders: Arc<[Recorder]>,
-    pub(super) orders: Arc<Orders>,
-    pub(super) reports: mpsc::Sender<Report>,
+    pub(super) origin: Origin,
+    pub(super) around: Arc<Surroundings>,
 }
 
 /// How it ended.
@@ -94,27 +61,19 @@ impl End {
     }
 }
 
-/// The end of the window: packets from this instant on are not taken.
-#[derive(Clone, Copy, Debug)]
-struct Closing {
-    reason: StopReason,
-    at: WallTime,
-    /// When waiting for packets from before it is given up.
-    give_up_at: BootTime,
-}
-
 impl Job {
     /// Runs the capture to its end, on the calling thread.
-    pub(super) fn run(self) {
-        let outcome = catch_unwind(AssertUnwindSafe(|| self.take()));
+    pub(super) fn run(self, destination: Destination) {
+        let in_spool = matches!(destination, Destination::Spool);
+        let outcome = catch_unwind(AssertUnwindSafe(|| self.take(destination)));
         let end = match outcome {
             Ok(Ok(end)) => end,
             Ok(Err(error)) => End::failed(reason_of(&error), error.sentence()),
             // The panic's own text has gone to the log by then.
-            Err(_panic) => self.salvage(),
+            Err(_panic) => self.salvage(in_spool),
         };
-        self.tell(Report::Ended {
-            capture: self.capture.clone(),
+        self.line.tell(Report::Ended {
+            capture: self.line.capture.clone(),
             reason: end.reason,
             error: end.error,
             totals: end.totals,
@@ -123,209 +82,184 @@ impl Job {
     }
 
     /// After a panic: what had reached the disk is sealed as after a crash of the whole worker.
-    fn salvage(&self) -> End {
+    fn salvage(&self, in_spool: bool) -> End {
         let error = "the capture failed inside; the log says where".to_owned();
         let mut end = End::failed(StopReason::Error, error);
-        for file in seal_leftovers(&self.spool, &self.capture, &[]) {
-            end.totals.packets += file.packets;
-            end.totals.bytes += file.size_bytes;
-            self.tell(Report::Sealed { capture: self.capture.clone(), file });
+        if in_spool {
+            let files = seal_leftovers(&self.around.spool, &self.line.capture, &[]);
+            self.tell_files(files, &mut end.totals);
         }
         end
     }
 
-    /// Reports, waiting for room: what ends a capture must arrive.
-    fn tell(&self, report: Report) {
-        if self.reports.blocking_send(report).is_err() {
-            debug!(capture = %self.capture, "nobody listens to the reports any more");
-        }
-    }
-
-    fn take(&self) -> Result<End, Error> {
+    fn take(&self, destination: Destination) -> Result<End, Error> {
         let begun = clock::now();
         let mut feeds = self.feeds()?;
-        let oldest = feeds.iter().map(|feed| feed.reader().held_from()).min();
+        let oldest = feeds.iter().map(|feed| feed.tap().held_from()).min();
         let held_from = oldest.unwrap_or(begun.wall);
-        let mut segment = self.create(&feeds, held_from)?;
-        self.tell(Report::Started { capture: self.capture.clone(), held_from });
-
-        let followed = self.follow(&mut feeds, &mut segment, begun);
-        let (mut reason, end, mut error) = match followed {
+        let (mut series, _buffer) = self.series(&feeds, held_from, destination)?;
+        let followed =
+            Follow::new(&self.line, &self.plan, &mut feeds, &mut series, (begun, held_from)).run();
+        let (reason, ended, lost) = match followed {
             Ok(Closing { reason, at, .. }) => {
-                let is_lost = reason == StopReason::InterfaceLost;
+                // A limit ends the window at a packet, not at an instant.
+                if !matches!(reason, StopReason::BytesExceeded | StopReason::PacketsExceeded) {
+                    feeds.iter_mut().for_each(Feed::close);
+                }
+                let now = clock::wall_time();
+                let statistics: Vec<_> =
+                    feeds.iter().map(|feed| feed.statistics(now, at)).collect();
+                let is_lost = matches!(reason, StopReason::InterfaceLost | StopReason::Error);
                 let lost = feeds.iter().filter(|_feed| is_lost).find_map(Feed::lost);
-                (reason, Some(at), lost.map(|error| error.sentence()))
+                let bytes = series.bytes();
+                (reason, (series.end(&statistics), bytes), lost)
             }
-            Err(error) => (reason_of(&error), None, Some(error.sentence())),
+            Err(error) => {
+                feeds.iter_mut().for_each(Feed::close);
+                (reason_of(&error), (series.abandon(error), 0), None)
+            }
         };
-        if !is_limit(reason) {
-            feeds.iter_mut().for_each(Feed::close);
-        }
-        let bytes = segment.len();
-        let mut whole = None;
-        if let Some(end) = end {
-            match seal(&mut segment, &feeds, end) {
-                Ok(file) => whole = Some(file),
-                Err(why) => (reason, error) = (reason_of(&why), Some(why.sentence())),
-            }
-        }
-        // Where writing is what failed, what has reached the disk is closed as it is.
-        let sealed = whole.map_or_else(|| segment.salvage(), |file| Ok(Some(file)));
-        let mut totals = totals(&feeds, bytes);
-        match sealed {
-            Ok(Some(file)) => {
-                (totals.packets, totals.bytes) = (file.packets, file.size_bytes);
-                self.tell(Report::Sealed { capture: self.capture.clone(), file });
-            }
-            Ok(None) => (totals.packets, totals.bytes) = (0, 0),
-            Err(why) => error = Some(error.unwrap_or_else(|| why.sentence())),
-        }
-        let interfaces = feeds.iter().map(Feed::totals).collect();
+        let end = self.conclude(reason, ended, lost, &feeds);
         feeds.into_iter().for_each(Feed::stop);
-        Ok(End { reason, error, totals, interfaces })
+        Ok(end)
+    }
+
+    /// Tells the last files, and makes the sum.
+    fn conclude(
+        &self,
+        reason: StopReason,
+        (Ended { files, error }, bytes): (Ended, u64),
+        lost: Option<Error>,
+        feeds: &[Feed],
+    ) -> End {
+        let reason = error.as_ref().map_or(reason, reason_of);
+        let mut totals = totals(feeds, bytes);
+        if error.is_some() {
+            // What could not be written is in no file.
+            totals.packets = files.iter().map(|file| file.packets).sum();
+        }
+        let mut told = Totals::default();
+        self.tell_files(files, &mut told);
+        if told.packets > 0 && error.is_some() {
+            totals.bytes = told.bytes;
+        }
+        let error = error.or(lost).map(|error| error.sentence());
+        let interfaces = feeds.iter().map(Feed::totals).collect();
+        End { reason, error, totals, interfaces }
+    }
+
+    fn tell_files(&self, files: Vec<SealedFile>, told: &mut Totals) {
+        for file in files {
+            told.packets += file.packets;
+            told.bytes += file.size_bytes;
+            self.line.tell(Report::Sealed { capture: self.line.capture.clone(), file });
+        }
     }
 
     fn feeds(&self) -> Result<Vec<Feed>, Error> {
+        if let Origin::File(path) = &self.origin {
+            return Ok(vec![self.file(path)?]);
+        }
         let numbered = (0_u32..).zip(&self.plan.interfaces);
         numbered.map(|(number, name)| self.feed(number, name)).collect()
     }
 
     fn feed(&self, number: u32, name: &str) -> Result<Feed, Error> {
         let interface = interface::find(name)?;
-        let program = filter::compile(&self.plan.filter, &interface.addresses, LinkType::Ethernet)
-            .map_err(|source| Error::Filter { interface: name.to_owned(), source })?;
-        let recorder = self.recorders.iter().find(|recorder| recorder.interface() == name);
+        let (tap, program) = match interface.service {
+            Service::Ring { .. } => self.ring(&interface)?,
+            Service::Device => self.device(&interface)?,
+        };
+        Ok(Feed::new(number, name.to_owned(), tap, program))
+    }
+
+    fn ring(&self, interface: &Interface) -> Result<(Tap, Program), Error> {
+        let Interface { name, addresses, .. } = interface;
+        let program = self.program(name, addresses, LinkType::Ethernet)?;
+        let around = &self.around;
+        let recorder = around.recorders.iter().find(|recorder| recorder.interface() == name);
         let (log, private) = match recorder {
             Some(recorder) => (recorder.log()?, None),
             None => {
-                let recorder = Recorder::start(private::request(name, &program), false)?;
+                let request = private::request(name, &program, around.private);
+                let recorder = Recorder::start(request, &around.budget, false)?;
                 (recorder.log()?, Some(recorder))
             }
         };
-        let reader = Reader::new(log, self.plan.from(), &self.orders.bell);
-        Ok(Feed::new(number, name.to_owned(), reader, program, private))
+        let reader = Reader::new(log, self.plan.from(), self.line.bell());
+        Ok((Tap::Ring { reader, private }, program))
     }
 
-    fn create(&self, feeds: &[Feed], held_from: WallTime) -> Result<Segment, Error> {
-        let beginning = Beginning {
-            comment: &section::comment(&self.capture, &self.name, &self.plan, held_from),
-            interfaces: feeds.iter().map(|feed| (feed.name(), feed.filter())).collect(),
-            bytes_per_packet: self.plan.limits.bytes_per_packet,
-        };
-        let block = feeds.iter().map(|feed| feed.reader().log().ring().geometry().block_bytes);
-        let block = block.max().and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or(0);
-        let first = (&self.capture, 0);
-        Segment::create(&self.spool, first, &beginning, self.plan.limits.bytes, block)
+    fn device(&self, interface: &Interface) -> Result<(Tap, Program), Error> {
+        let Interface { name, addresses, .. } = interface;
+        let around = &self.around;
+        let opening = Opening::of_device(name, around.private, &around.budget)?;
+        let program = self.program(name, addresses, opening.link_type())?;
+        Ok((Tap::Device(self.begin(opening, &program)?), program))
     }
 
-    /// Reads until the window is closed and all that belongs to it was read.
-    fn follow(
+    /// A file tells nothing of the addresses of the host that captured it.
+    fn file(&self, path: &Path) -> Result<Feed, Error> {
+        let opening = Opening::of_file(path, &self.around.budget)?;
+        let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
+        let program = self.program(&name, &[], opening.link_type())?;
+        Ok(Feed::new(0, name, Tap::Device(self.begin(opening, &program)?), program))
+    }
+
+    fn begin(&self, opening: Opening, program: &Program) -> Result<Device, Error> {
+        opening.start(program.text(), self.plan.from(), self.line.bell())
+    }
+
+    fn program(&self, name: &str, local: &[IpAddr], link: LinkType) -> Result<Program, Error> {
+        filter::compile(&self.plan.filter, local, link)
+            .map_err(|source| Error::Filter { interface: name.to_owned(), source })
+    }
+
+    /// The files, and the memory of their buffer.
+    fn series(
         &self,
-        feeds: &mut [Feed],
-        segment: &mut Segment,
-        begun: Now,
-    ) -> Result<Closing, Error> {
-        let mut selection = Selection::new(&self.plan);
-        let window = Window::new(&self.plan, begun);
-        let mut closing: Option<Closing> = None;
-        let mut tick_at = begun.boot + FIRST_TICK;
-        loop {
-            let now = clock::now();
-            window.widen(&mut selection, now);
-            closing = closing.or_else(|| self.closing(feeds, now, &window));
-            selection.until = closing.map_or(selection.until, |closing| closing.at);
-            if now.boot >= tick_at {
-                segment.sync()?;
-                self.progress(feeds, segment);
-                tick_at = now.boot + TICK;
+        feeds: &[Feed],
+        held_from: WallTime,
+        destination: Destination,
+    ) -> Result<(Series, Share), Error> {
+        let plan = &self.plan;
+        let format = plan.file.format;
+        if format == FileFormat::Pcap && feeds.len() > 1 {
+            return Err(Error::OneInterface { count: feeds.len() });
+        }
+        let described = |feed: &Feed| Described {
+            name: feed.name().to_owned(),
+            filter: feed.filter().to_owned(),
+            link_type: feed.tap().link_type().in_files(),
+        };
+        let beginning = Beginning {
+            format,
+            comment: section::comment(
+                &self.line.capture,
+                &self.name,
+                (plan, &self.origin),
+                held_from,
+            ),
+            interfaces: feeds.iter().map(described).collect(),
+            bytes_per_packet: plan.limits.bytes_per_packet,
+        };
+        let target = match destination {
+            Destination::Spool => {
+                let folder = self.around.spool.clone();
+                let names = Names::Spool { folder, capture: self.line.capture.clone() };
+                Target::Files { names, hashed: true }
             }
-            segment.make_room()?;
-            match next_feed(feeds, closing) {
-                Some(feed) => {
-                    if let Some(reason) = feed.take_block(&mut selection, segment) {
-                        return Ok(Closing { reason, at: now.wall, give_up_at: now.boot });
-                    }
-                }
-                None => match closing {
-                    Some(closing) if self.is_drained(feeds, closing, now) => return Ok(closing),
-                    Some(_) => self.orders.bell.wait(DRAIN_WAIT),
-                    None => {
-                        let wake_at = tick_at.min(window.time_is_up());
-                        self.orders.bell.wait(wake_at.since(now.boot));
-                    }
-                },
-            }
-        }
+            Destination::Path(path) => Target::Files { names: Names::Path(path), hashed: false },
+            Destination::Stream(file) => Target::Stream(file),
+        };
+        let block = feeds.iter().map(|feed| feed.tap().block_bytes()).max().unwrap_or(0);
+        let buffer = u64::try_from(Series::buffer_bytes(&beginning, block)).unwrap_or(u64::MAX);
+        let share = self.around.budget.take("the buffer of a capture", buffer)?;
+        Ok((Series::begin(target, beginning, (plan.file, &plan.limits), block)?, share))
     }
-
-    /// Whether the window ends here, and why.
-    fn closing(&self, feeds: &[Feed], now: Now, window: &Window) -> Option<Closing> {
-        let until = window.until(now).min(now.wall);
-        let ordered = self.orders.stopped().map(|(reason, at)| (reason, at.min(until)));
-        let timed = (now.boot >= window.time_is_up()).then_some((StopReason::TimeExceeded, until));
-        let lost = || feeds.iter().any(|feed| feed.reader().log().lost().is_some());
-        let lost = || lost().then_some((StopReason::InterfaceLost, until));
-        let (reason, at) = ordered.or(timed).or_else(lost)?;
-        let retire = feeds.iter().map(|feed| feed.reader().log().ring().geometry().retire()).max();
-        let patience = retire.unwrap_or_default() * 2 + DRAIN_SLACK;
-        Some(Closing { reason, at, give_up_at: now.boot + patience })
-    }
-
-    fn is_drained(&self, feeds: &[Feed], closing: Closing, now: Now) -> bool {
-        let past = closing.at + SETTLE;
-        if feeds.iter().all(|feed| feed.reader().is_past(past)) {
-            return true;
-        }
-        let given_up = now.boot >= closing.give_up_at;
-        if given_up {
-            warn!(capture = %self.capture, "a recorder hangs; the last packets may be missing");
-        }
-        given_up
-    }
-
-    /// Tells how far it is, if there is room for it: the next one says more.
-    fn progress(&self, feeds: &[Feed], segment: &Segment) {
-        let totals = totals(feeds, segment.len());
-        let report = Report::Progress { capture: self.capture.clone(), totals };
-        if self.reports.try_send(report).is_err() {
-            debug!(capture = %self.capture, "progress was not told");
-        }
-    }
-}
-
-/// Adds the counts of each interface and publishes the file.
-fn seal(segment: &mut Segment, feeds: &[Feed], end: WallTime) -> Result<SealedFile, Error> {
-    let now = clock::wall_time();
-    let statistics: Vec<_> = feeds.iter().map(|feed| feed.statistics(now, end)).collect();
-    segment.seal(&statistics)
 }
 
 /// The reason of a capture that an error ends.
 fn reason_of(error: &Error) -> StopReason {
     if error.is_no_space() { StopReason::NoSpace } else { StopReason::Error }
-}
-
-/// Whether the window ended at a packet, not at an instant.
-const fn is_limit(reason: StopReason) -> bool {
-    matches!(reason, StopReason::BytesExceeded | StopReason::PacketsExceeded)
-}
-
-fn totals(feeds: &[Feed], bytes: u64) -> Totals {
-    let start = Totals { bytes, ..Totals::default() };
-    feeds.iter().map(Feed::totals).fold(start, |sum, one| Totals {
-        packets: sum.packets + one.written,
-        bytes: sum.bytes,
-        dropped_by_kernel: sum.dropped_by_kernel + one.dropped_by_kernel,
-        overrun: sum.overrun + one.overrun,
-    })
-}
-
-/// The feed whose next block is the oldest, of those that have one in the window.
-fn next_feed(feeds: &mut [Feed], closing: Option<Closing>) -> Option<&mut Feed> {
-    let ready = feeds.iter_mut().filter_map(|feed| {
-        let opened_at = feed.reader().next_opened_at()?;
-        let past = closing.is_some_and(|closing| opened_at >= closing.at + SETTLE);
-        (!past).then_some((opened_at, feed))
-    });
-    ready.min_by_key(|(opened_at, _feed)| *opened_at).map(|(_opened_at, feed)| feed)
 }

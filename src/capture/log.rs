@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use crate::capture::bell::Bell;
 use crate::capture::opener::Opened;
-use crate::clock::WallTime;
+use crate::clock::{BootTime, Now, WallTime};
 use crate::ring::{Block, Header, Pin, Ring};
 
 /// The sequence number of a ring's first block.
@@ -19,6 +19,13 @@ const FIRST_SEQUENCE: u64 = 1;
 /// How far the order of arrival in the ring and the order of time stamps may differ: a packet is
 /// stamped by the CPU that receives it, and put into the ring after that.
 pub(super) const SETTLE: Duration = Duration::from_millis(10);
+
+/// How often the captures hear of new blocks, if there is no hurry: each wake-up of each of them
+/// costs more than reading a block does.
+const RING_PERIOD: Duration = Duration::from_millis(20);
+
+/// There is hurry when so many of the ring's blocks came since they heard of any.
+const UNHEARD_SHARE: u32 = 16;
 
 /// One held block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,6 +88,11 @@ struct Book {
     held_from: WallTime,
     /// When the last look at the ring began.
     looked_at: WallTime,
+    /// Blocks that came since the bells rang, and when they ring at the latest.
+    unheard: u32,
+    ring_at: BootTime,
+    /// The first new block that the kernel has marked as losing, since the last look.
+    losing: Option<u64>,
     /// Why nothing more comes, once it is so.
     lost: Option<String>,
     bells: Vec<Weak<Bell>>,
@@ -110,8 +122,9 @@ impl Log {
 
     /// Takes over what the kernel has closed, gives back what is beyond the window, reads the drop
     /// counter and wakes the readers. Returns the number of new blocks. Only for the recorder.
-    pub(super) fn look(&self, at: WallTime) -> io::Result<u32> {
+    pub(super) fn look(&self, now: Now) -> io::Result<u32> {
         let mut book = self.book();
+        let first_new = book.next;
         let geometry = *self.ring.geometry();
         let mut new = 0;
         // At most one lap, so that the lock is not held for ever.
@@ -122,12 +135,16 @@ impl Log {
             new += 1;
         }
         book.give_back(&self.ring, geometry.keep());
-        // After the blocks: what was dropped came after the last of them and before the next.
+        // After the blocks: what was dropped came before the end of the last of them, or after it.
         let dropped = self.ring.take_drops()?;
-        book.dropped += dropped;
-        book.looked_at = at;
-        if new > 0 || dropped > 0 {
+        book.lose(first_new, dropped);
+        book.looked_at = now.wall;
+        book.unheard += new;
+        let is_due = now.boot >= book.ring_at || book.unheard >= geometry.blocks / UNHEARD_SHARE;
+        if book.unheard > 0 && is_due {
             book.ring_bells();
+            book.unheard = 0;
+            book.ring_at = now.boot + RING_PERIOD;
         }
         Ok(new)
     }
@@ -216,6 +233,9 @@ impl Book {
             next: FIRST_SEQUENCE,
             held_from: at,
             looked_at: at,
+            unheard: 0,
+            ring_at: BootTime::from_duration(Duration::ZERO),
+            losing: None,
             lost: None,
             bells: Vec::new(),
         }
@@ -233,6 +253,20 @@ impl Book {
         });
         self.received += u64::from(header.packets);
         self.next = header.sequence + 1;
+        if header.losing {
+            self.losing.get_or_insert(header.sequence);
+        }
+    }
+
+    /// Enters what was dropped since the last look. The kernel marks the blocks that it closes after
+    /// a drop (TP_STATUS_LOSING, `prb_close_block`), until the counter is read: it came before the
+    /// packets of the first that is marked, as near as anybody knows. Where none is, it came after
+    /// all of them.
+    fn lose(&mut self, first_new: u64, dropped: u64) {
+        let from = self.losing.take().unwrap_or(self.next).max(first_new);
+        self.dropped += dropped;
+        let marked = self.entries.iter_mut().rev().take_while(|entry| entry.sequence >= from);
+        marked.for_each(|entry| entry.dropped_before += dropped);
     }
 
     /// Gives blocks back, oldest first, until at most `keep` are held or the oldest is pinned.

@@ -1,8 +1,9 @@
 //! The capture engine: recorders that hold the last seconds, and captures that read them.
 //!
 //! ```text
-//! opener -> recorder (a thread per interface) -> log <- reader <- feed <- job (a thread per capture)
-//!                                                                          |-> segment -> file
+//! opener -> recorder (a thread per interface) -> log <- reader <- feed <- follow <- job (a thread
+//!                                                                           |       per capture)
+//!                                  sealing <- series (the files) <- segment <+-> output
 //! ```
 //!
 //! Packets stay in the threads of this room; what leaves it are coarse reports and files. It knows
@@ -11,30 +12,61 @@
 
 mod aligned;
 mod bell;
+mod budget;
 mod device;
+mod digest;
 mod engine;
 mod error;
 mod feed;
-mod file;
+mod follow;
+mod format;
 mod interface;
 mod job;
+mod line;
 mod log;
+mod names;
 mod opener;
+mod output;
 mod private;
 mod reader;
 mod recorder;
 mod recovery;
+mod sealing;
 mod section;
 mod segment;
+mod series;
+mod tap;
 mod window;
 
+use std::fs::File;
 use std::path::PathBuf;
 
 pub use engine::Engine;
 pub use error::Error;
-pub use file::segment_of;
 pub use interface::default_route_interface;
+pub use names::segment_of;
 pub use recovery::seal_leftovers;
+
+/// Where the packets of a capture come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// The interfaces that the plan names.
+    Interfaces,
+    /// A file of packets. All of them: the plan's window does not count.
+    File(PathBuf),
+}
+
+/// Where the files of a capture go.
+#[derive(Debug)]
+pub enum Destination {
+    /// `<capture>-<index>` in the spool, hashed, to be stored and verified.
+    Spool,
+    /// Under this path; later segments have their number before the extension. Until a file is
+    /// whole its name ends in `.part`.
+    Path(PathBuf),
+    /// As the packets come: standard output, a FIFO, a device. There is no file to be sealed.
+    Stream(File),
+}
 
 /// Settings of the engine.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -22,6 +22,13 @@ pub(super) struct Request {
     pub(super) program: Vec<Instruction>,
 }
 
+impl Request {
+    /// The measures of the ring.
+    pub(super) fn geometry(&self) -> Geometry {
+        Geometry::for_memory(self.memory_bytes)
+    }
+}
+
 /// An open ring, and the index of the interface that it hears.
 #[derive(Debug)]
 pub(super) struct Opened {
@@ -35,7 +42,7 @@ pub(super) fn open(request: &Request) -> Result<Opened, Error> {
     let Service::Ring { index, is_loopback } = interface.service else {
         return Err(Error::LinkType { name: interface.name });
     };
-    let ring = Builder::new(Geometry::for_memory(request.memory_bytes))
+    let ring = Builder::new(request.geometry())
         .filter(cut(request.program.clone(), request.bytes_per_packet))
         .ignore_outgoing(is_loopback)
         .promiscuous(request.promiscuous)

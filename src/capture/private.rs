@@ -1,20 +1,18 @@
 //! The ring of an interface that no recorder watches: made for one capture, filtered in the kernel.
 
+use crate::capture::PrivateSettings;
 use crate::capture::opener::Request;
 use crate::filter::{MAX_INSTRUCTIONS, Program};
 use crate::ring::Instruction;
 
-/// Size of such a ring in bytes: it holds a burst, not a past.
-const MEMORY_BYTES: u64 = 16 * 1024 * 1024;
-
 /// The ring for this interface and filter.
-pub(super) fn request(interface: &str, program: &Program) -> Request {
+pub(super) fn request(interface: &str, program: &Program, settings: PrivateSettings) -> Request {
     Request {
         interface: interface.to_owned(),
-        memory_bytes: MEMORY_BYTES,
+        memory_bytes: settings.memory_bytes,
         // The filter is evaluated again on what the ring holds, so nothing is cut here.
         bytes_per_packet: 0,
-        promiscuous: false,
+        promiscuous: settings.promiscuous,
         program: kernel_program(program),
     }
 }

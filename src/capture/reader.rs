@@ -16,7 +16,11 @@ pub(super) struct Reader {
     log: Arc<Log>,
     /// Sequence number of the next block to read.
     next: u64,
-    /// Packets of all blocks before it.
+    /// Packets of it that were taken already.
+    taken: u32,
+    /// Packets of the block that was read last.
+    packets: u32,
+    /// Packets of all blocks before it, and those that were taken of it.
     received: u64,
     /// Drops that were told.
     dropped: u64,
@@ -27,6 +31,8 @@ pub(super) struct Reader {
 #[derive(Debug)]
 pub(super) struct Step<'r> {
     pub(super) block: Block<'r>,
+    /// So many of its packets were taken before.
+    pub(super) taken: u32,
     pub(super) loss: Loss,
 }
 
@@ -46,6 +52,8 @@ impl Reader {
         Self {
             log,
             next: start.sequence,
+            taken: 0,
+            packets: 0,
             received: start.received_before,
             dropped: start.dropped_before,
             held_from: start.held_from,
@@ -75,16 +83,28 @@ impl Reader {
                 Found::Gone(oldest) => {
                     overrun += oldest.received_before - self.received;
                     (self.next, self.received) = (oldest.sequence, oldest.received_before);
+                    self.taken = 0;
                 }
                 Found::Held(entry, block) => {
                     let dropped_by_kernel = entry.dropped_before - self.dropped;
                     self.next += 1;
-                    self.received += u64::from(entry.packets);
+                    self.packets = entry.packets;
+                    self.received = entry.received_before + u64::from(entry.packets);
                     self.dropped = entry.dropped_before;
-                    return Some(Step { block, loss: Loss { dropped_by_kernel, overrun } });
+                    let taken = std::mem::take(&mut self.taken);
+                    return Some(Step { block, taken, loss: Loss { dropped_by_kernel, overrun } });
                 }
             }
         }
+    }
+
+    /// Goes back into the block of the last step, of which only so many packets were taken: the
+    /// next step goes on behind them.
+    pub(super) fn put_back(&mut self, taken: u32) {
+        let taken = taken.min(self.packets);
+        self.next -= 1;
+        self.received -= u64::from(self.packets - taken);
+        self.taken = taken;
     }
 
     /// What was lost between the last block that was read and the next one, as far as it is known.
@@ -165,7 +185,7 @@ mod tests {
             // On and on, until nothing is left of the window.
             while reader.next_opened_at().is_none_or(|opened_at| opened_at <= end) {
                 send();
-                log.look(clock::wall_time()).unwrap();
+                log.look(clock::now()).unwrap();
             }
             assert!(reader.is_past(end));
             let Loss { overrun, dropped_by_kernel } = reader.last_loss();

@@ -13,6 +13,7 @@ use std::time::Duration;
 use tracing::{info, warn};
 
 use crate::capture::bell::Bell;
+use crate::capture::budget::{Budget, Share};
 use crate::capture::log::Log;
 use crate::capture::opener::{self, Opened, Request};
 use crate::capture::{Error, interface};
@@ -36,6 +37,8 @@ const INTERFACE_CHECK: Duration = Duration::from_secs(1);
 pub(super) struct Recorder {
     shared: Arc<Shared>,
     thread: Mutex<Option<JoinHandle<()>>>,
+    /// The memory of its ring.
+    _memory: Share,
 }
 
 #[derive(Debug)]
@@ -62,7 +65,12 @@ enum Outcome {
 impl Recorder {
     /// Opens the ring and starts the thread. An interface that is not there is waited for if
     /// `patient`, and an error if not.
-    pub(super) fn start(request: Request, patient: bool) -> Result<Self, Error> {
+    pub(super) fn start(
+        request: Request,
+        budget: &Arc<Budget>,
+        patient: bool,
+    ) -> Result<Self, Error> {
+        let memory = budget.take("a ring", request.geometry().bytes())?;
         let current = match opener::open(&request) {
             Ok(opened) => Current::Recording(log_of(opened)),
             Err(error) if patient && error.is_transient() => {
@@ -80,7 +88,7 @@ impl Recorder {
             move || shared.run()
         };
         let thread = spawn::thread(&name, body).map_err(|source| Error::Thread { name, source })?;
-        Ok(Self { shared, thread: Mutex::new(Some(thread)) })
+        Ok(Self { shared, thread: Mutex::new(Some(thread)), _memory: memory })
     }
 
     pub(super) fn interface(&self) -> &str {
@@ -180,7 +188,7 @@ impl Shared {
                 return Outcome::Stopped;
             }
             let now = clock::now();
-            let new = match log.look(now.wall) {
+            let new = match log.look(now) {
                 Ok(new) => new,
                 Err(error) => return Outcome::Lost(format!("reading the drop counter: {error}")),
             };
@@ -198,7 +206,7 @@ impl Shared {
     /// Takes what the kernel has still to close.
     fn look_last(&self, log: &Log) -> Outcome {
         self.bell.wait(log.ring().geometry().retire() * 2);
-        match log.look(clock::wall_time()) {
+        match log.look(clock::now()) {
             Ok(_) => Outcome::Lost("the interface is gone".to_owned()),
             Err(error) => Outcome::Lost(format!("the interface is gone: {error}")),
         }

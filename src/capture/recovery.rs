@@ -2,27 +2,33 @@
 //!
 //! Doing it twice does no harm: a second crash in the middle leaves a file that is recovered anew.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
+use std::io::{self, Read, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 
 use tracing::{info, warn};
 
-use crate::capture::file::{hash, part_of, segment_of};
-use crate::capture::{Error, section};
+use crate::capture::names::{format_of, partial_of, segment_of};
+use crate::capture::{Error, digest, section};
 use crate::clock::WallTime;
 use crate::durable;
-use crate::model::{CaptureId, SealedFile};
-use crate::pcapng::{Recovered, Statistics, interface_statistics, recover};
+use crate::model::{CaptureId, FileFormat, SealedFile};
+use crate::pcapng::{
+    Recovered, Statistics, interface_statistics, recover, recover_classic, recover_stream,
+};
 
-/// The most files that one capture is searched for; more than its byte limit allows.
-const MAX_SEGMENTS: u32 = 4096;
+/// The most files of one capture that are sealed after a crash; more than its limits allow.
+const MAX_SEGMENTS: usize = 4096;
 
 /// Type of the block that counts packets (draft-ietf-opsawg-pcapng), which ends a whole file.
 const INTERFACE_STATISTICS: u32 = 5;
 
 /// More than such a block takes with the label of a cut file, in bytes.
 const MAX_STATISTICS_BYTES: u64 = 1024;
+
+/// What the names of packed files end in.
+const PACKED: &str = "zst";
 
 /// Seals what a capture left behind in the spool, without the segments that are known already.
 /// Blocking: reads each file once. What cannot be sealed stays where it is and is logged.
@@ -38,8 +44,8 @@ pub fn seal_leftovers(
             return Vec::new();
         }
     };
-    let new = found.into_iter().filter(|(index, _whole)| !already_sealed.contains(index));
-    let seal = |(index, whole): (u32, PathBuf)| match seal_leftover(&whole, index) {
+    let new = found.into_iter().filter(|(index, _paths)| !already_sealed.contains(index));
+    let seal = |(index, paths): (u32, Vec<PathBuf>)| match seal_leftover(&paths, index) {
         Ok(Some(file)) => {
             info!(%capture, index, packets = file.packets, "sealed what a crash left behind");
             Some(file)
@@ -56,35 +62,60 @@ pub fn seal_leftovers(
     new.filter_map(seal).collect()
 }
 
-/// The capture's files in the spool, by index, each under its final name.
-fn leftovers(spool: &Path, capture: &CaptureId) -> Result<Vec<(u32, PathBuf)>, Error> {
-    let mut found = Vec::new();
+/// The capture's files in the spool, by index. One segment may have several: a part, what it was
+/// being packed into, and its final name.
+fn leftovers(spool: &Path, capture: &CaptureId) -> Result<BTreeMap<u32, Vec<PathBuf>>, Error> {
+    let mut found = BTreeMap::<u32, Vec<PathBuf>>::new();
     for entry in fs::read_dir(spool).map_err(Error::file("listing", spool))? {
         let name = entry.map_err(Error::file("listing", spool))?.file_name();
         let Some(name) = name.to_str() else { continue };
         let Some((of, index)) = segment_of(name) else { continue };
-        if of == *capture && index < MAX_SEGMENTS {
-            found.push((index, spool.join(name.strip_suffix(".part").unwrap_or(name))));
+        if of == *capture {
+            found.entry(index).or_default().push(spool.join(name));
         }
     }
-    found.sort_unstable();
-    found.dedup();
+    if found.len() > MAX_SEGMENTS {
+        let left = found.len() - MAX_SEGMENTS;
+        warn!(%capture, "{left} files of it, the oldest, are left as they are: more than a capture has");
+        found = found.split_off(&found.keys().copied().nth(left).unwrap_or(0));
+    }
     Ok(found)
 }
 
-fn seal_leftover(whole: &Path, index: u32) -> Result<Option<SealedFile>, Error> {
-    if !whole.exists() {
-        return seal_part(whole, index);
+fn seal_leftover(paths: &[PathBuf], index: u32) -> Result<Option<SealedFile>, Error> {
+    let ends_in = |path: &Path, extension| path.extension().is_some_and(|last| last == extension);
+    let (parts, whole): (Vec<&PathBuf>, Vec<&PathBuf>) =
+        paths.iter().partition(|path| ends_in(path, "part"));
+    if let Some(whole) = whole.first() {
+        // Under its final name it was sealed before the crash, as whole or as partial; only the
+        // report was lost.
+        for part in parts {
+            durable::remove(part).map_err(Error::file("removing", part))?;
+        }
+        let partial = is_partial(whole).map_err(Error::file("reading", whole))?;
+        return describe(whole, index, partial).map(Some);
     }
-    // Under its final name it was sealed before the crash, as whole or as partial; only the report
-    // was lost.
-    let ends = ends_in_statistics(whole).map_err(Error::file("reading", whole))?;
-    describe(whole, index, !ends).map(Some)
+    // What was being packed is still there as it was; half of a packed file is nothing.
+    let (packed, unpacked): (Vec<&PathBuf>, Vec<&PathBuf>) =
+        parts.into_iter().partition(|part| ends_in(&part.with_extension(""), PACKED));
+    for part in packed {
+        durable::remove(part).map_err(Error::file("removing", part))?;
+    }
+    unpacked.first().map_or(Ok(None), |part| seal_part(part, index))
+}
+
+/// Whether a file under its final name is one that a crash has cut. A classic file that was cut
+/// says so in its name, a packed one was whole before it was packed.
+fn is_partial(path: &Path) -> io::Result<bool> {
+    match format_of(path) {
+        FileFormat::Pcap => Ok(path.to_string_lossy().contains(".partial.")),
+        FileFormat::Pcapng if path.extension().is_some_and(|last| last == PACKED) => Ok(false),
+        FileFormat::Pcapng => Ok(!ends_in_statistics(&mut File::open(path)?)?),
+    }
 }
 
 /// Whether the file ends as a whole one does: in the counts of an interface.
-fn ends_in_statistics(path: &Path) -> io::Result<bool> {
-    let mut file = File::open(path)?;
+fn ends_in_statistics(file: &mut File) -> io::Result<bool> {
     let mut word = [0; 4];
     file.seek(SeekFrom::End(-4))?;
     file.read_exact(&mut word)?;
@@ -97,26 +128,32 @@ fn ends_in_statistics(path: &Path) -> io::Result<bool> {
     Ok(is_statistics && !is_cut)
 }
 
-/// Cuts the part of `whole` after its last whole block, labels it and publishes it. A part that
-/// holds no block at all is removed.
-pub(super) fn seal_part(whole: &Path, index: u32) -> Result<Option<SealedFile>, Error> {
-    let part = part_of(whole);
-    let open = OpenOptions::new().read(true).write(true).open(&part);
-    let mut file = open.map_err(Error::file("opening", &part))?;
-    let found = recovered(&mut file, &part)?;
+/// Cuts a part after its last whole packet, labels it and publishes it. A part that holds no whole
+/// record at all is removed.
+pub(super) fn seal_part(part: &Path, index: u32) -> Result<Option<SealedFile>, Error> {
+    let format = format_of(part);
+    let whole = partial_of(part, format);
+    let open = OpenOptions::new().read(true).write(true).open(part);
+    let mut file = match open {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        outcome => outcome.map_err(Error::file("opening", part))?,
+    };
+    let found = recovered(&mut file, part)?;
     if found.whole_bytes == 0 {
-        durable::remove(&part).map_err(Error::file("removing", &part))?;
+        durable::remove(part).map_err(Error::file("removing", part))?;
         return Ok(None);
     }
-    file.set_len(found.whole_bytes).map_err(Error::file("cutting", &part))?;
-    if let Err(error) = label(&mut file, &found) {
+    file.set_len(found.whole_bytes).map_err(Error::file("cutting", part))?;
+    if format == FileFormat::Pcapng
+        && let Err(error) = label(&mut file, &found)
+    {
         // On a full disk there is no room for the label; the packets count more.
         warn!(path = %part.display(), "a partial file is not labelled: {error}");
-        file.set_len(found.whole_bytes).map_err(Error::file("cutting", &part))?;
+        file.set_len(found.whole_bytes).map_err(Error::file("cutting", part))?;
     }
-    file.sync_all().map_err(Error::file("syncing", &part))?;
-    durable::publish(&part, whole).map_err(Error::file("publishing", &part))?;
-    describe(whole, index, true).map(Some)
+    file.sync_all().map_err(Error::file("syncing", part))?;
+    durable::publish(part, &whole).map_err(Error::file("publishing", part))?;
+    describe(&whole, index, true).map(Some)
 }
 
 /// Adds a record to each interface that says what happened.
@@ -145,13 +182,13 @@ fn label(file: &mut File, found: &Recovered) -> io::Result<()> {
 
 fn describe(path: &Path, index: u32, partial: bool) -> Result<SealedFile, Error> {
     let mut file = File::open(path).map_err(Error::file("opening", path))?;
+    let size_bytes = file.metadata().map_err(Error::file("reading", path))?.len();
     let found = recovered(&mut file, path)?;
-    let whole = hash(path)?;
     Ok(SealedFile {
         index,
-        path: whole.path,
-        size_bytes: whole.size_bytes,
-        sha256: whole.sha256,
+        path: path.to_owned(),
+        size_bytes,
+        sha256: digest::of_file(path)?,
         packets: found.packets,
         first_packet: found.first_packet,
         last_packet: found.last_packet,
@@ -160,7 +197,19 @@ fn describe(path: &Path, index: u32, partial: bool) -> Result<SealedFile, Error>
 }
 
 fn recovered(file: &mut File, path: &Path) -> Result<Recovered, Error> {
-    recover(file).map_err(|source| Error::Recovery { path: path.to_owned(), source })
+    let walk = |source: &mut dyn Read| match format_of(path) {
+        FileFormat::Pcap => recover_classic(source),
+        FileFormat::Pcapng => recover_stream(source, u64::MAX),
+    };
+    let found = if path.extension().is_some_and(|last| last == PACKED) {
+        let unpacked = zstd::Decoder::new(file).map_err(Error::file("unpacking", path))?;
+        walk(&mut { unpacked })
+    } else if format_of(path) == FileFormat::Pcapng {
+        recover(file)
+    } else {
+        walk(file)
+    };
+    found.map_err(|source| Error::Recovery { path: path.to_owned(), source })
 }
 
 #[cfg(test)]
@@ -209,7 +258,7 @@ mod tests {
             assert!(!part.exists());
             for file in &sealed {
                 assert!(file.partial && file.packets <= 2);
-                assert_eq!(hash(&file.path).unwrap().sha256, file.sha256);
+                assert_eq!(digest::of_file(&file.path).unwrap(), file.sha256);
                 let found = recover(&mut File::open(&file.path).unwrap()).unwrap();
                 assert_eq!(found.whole_bytes, file.size_bytes);
             }
@@ -224,7 +273,7 @@ mod tests {
         for name in ["c1-0.pcapng", "c1-1.pcapng", "c10-0.pcapng", "c1-x.pcapng"] {
             let mut content = content();
             let at = WallTime::from_nanos(6);
-            let counts = crate::capture::segment::statistics(0, at, (at, at), [2, 0, 0, 2]);
+            let counts = crate::capture::format::statistics(0, at, (at, at), [2, 0, 0, 2]);
             interface_statistics(&mut content, &counts);
             fs::write(folder.path().join(name), content).unwrap();
         }

@@ -3,6 +3,7 @@
 
 use serde_json::{Map, Value, json};
 
+use crate::capture::Origin;
 use crate::clock::WallTime;
 use crate::model::{CaptureId, CapturePlan};
 
@@ -20,45 +21,54 @@ pub(super) const CUT: &str = "partial: the capture was cut short, and this file 
 pub(super) fn comment(
     capture: &CaptureId,
     name: &str,
-    plan: &CapturePlan,
+    (plan, origin): (&CapturePlan, &Origin),
     held_from: WallTime,
 ) -> String {
     let event = serde_json::from_str(&plan.event_json)
         .unwrap_or_else(|_not_json| Value::String(plan.event_json.clone()));
-    let comment = object(capture, name, plan, held_from, event);
+    let comment = object(capture, name, (plan, origin), held_from, event);
     if comment.len() <= MAX_COMMENT_BYTES {
         return comment;
     }
     let event = json!({ "id": plan.event, "name": shortened(&plan.event_name), "cut": true });
-    object(capture, name, plan, held_from, event)
+    object(capture, name, (plan, origin), held_from, event)
 }
 
 fn object(
     capture: &CaptureId,
     name: &str,
-    plan: &CapturePlan,
+    (plan, origin): (&CapturePlan, &Origin),
     held_from: WallTime,
     event: Value,
 ) -> String {
-    let fields = [
+    let from = match origin {
+        Origin::Interfaces => ("window", json!({ "from": plan.from(), "until": plan.until() })),
+        Origin::File(path) => ("file", json!(path.to_string_lossy())),
+    };
+    let around = [
         ("capture", json!(name)),
         ("capture_id", json!(capture)),
         ("host", json!(plan.host)),
-        ("rule", json!(plan.rule)),
-        ("incident", json!(plan.incident)),
         ("trigger_at", json!(plan.trigger_at)),
-        ("window", json!({ "from": plan.from(), "until": plan.until() })),
+        from,
         ("held_from", json!(held_from)),
-        ("event", event),
     ];
-    let fields = fields.into_iter().map(|(key, value)| (key.to_owned(), value));
+    let cause = [("rule", json!(plan.rule)), ("incident", json!(plan.incident)), ("event", event)];
+    let cause = cause.into_iter().filter(|_field| !plan.is_by_hand());
+    let fields = around.into_iter().chain(cause).map(|(key, value)| (key.to_owned(), value));
     Value::Object(fields.collect::<Map<_, _>>()).to_string()
 }
 
-/// The comment of the first packet at or after the trigger.
-pub(super) fn trigger_comment(plan: &CapturePlan) -> String {
+/// The comment of the first packet at or after the trigger; none where the trigger is but the start.
+pub(super) fn trigger_comment(plan: &CapturePlan) -> Option<String> {
     let (name, rule, at) = (shortened(&plan.event_name), &plan.rule, plan.trigger_at);
-    format!("trigger: {name} (event {}, rule {rule}) arrived at {at}", plan.event)
+    match (plan.is_by_hand(), plan.look_back.is_zero()) {
+        (true, true) => None,
+        (true, false) => Some(format!("trigger: by hand at {at}")),
+        (false, _) => {
+            Some(format!("trigger: {name} (event {}, rule {rule}) arrived at {at}", plan.event))
+        }
+    }
 }
 
 /// Text of an event, for a place that people read: short, and without control characters.
@@ -105,7 +115,8 @@ pub(super) mod tests {
     #[test]
     fn the_section_names_event_rule_incident_capture_and_host() {
         let id = CaptureId::from_text("c1");
-        let text = comment(&id, "retransmits-1", &plan(), WallTime::from_nanos(0));
+        let text =
+            comment(&id, "retransmits-1", (&plan(), &Origin::Interfaces), WallTime::from_nanos(0));
         let value: Value = serde_json::from_str(&text).unwrap();
         assert_eq!(value["event"]["labels"]["instance"], "a\nb");
         assert_eq!(value["incident"], "0123456789abcdef");
@@ -116,7 +127,12 @@ pub(super) mod tests {
     #[test]
     fn an_event_that_is_too_long_is_replaced_and_the_comment_stays_json() {
         let plan = CapturePlan { event_json: format!("\"{}\"", "x".repeat(70_000)), ..plan() };
-        let text = comment(&CaptureId::from_text("c1"), "n", &plan, WallTime::from_nanos(0));
+        let text = comment(
+            &CaptureId::from_text("c1"),
+            "n",
+            (&plan, &Origin::Interfaces),
+            WallTime::from_nanos(0),
+        );
         let value: Value = serde_json::from_str(&text).unwrap();
         assert_eq!(value["event"]["cut"], true);
         assert!(text.len() <= MAX_COMMENT_BYTES);
@@ -125,7 +141,7 @@ pub(super) mod tests {
     #[test]
     fn a_name_with_line_breaks_stays_on_one_line() {
         let plan = CapturePlan { event_name: "a\nb\x1b[31m".to_owned(), ..plan() };
-        let text = trigger_comment(&plan);
+        let text = trigger_comment(&plan).unwrap();
         assert!(!text.contains(char::is_control), "{text:?}");
     }
 }

@@ -11,6 +11,7 @@ mod interfaces;
 mod notes;
 mod parts;
 mod raw;
+mod recorder;
 mod settings;
 
 use std::collections::BTreeMap;

@@ -48,13 +48,18 @@ impl Notes {
 
     /// Notes a mistake at a place, with its remedy.
     pub(super) fn note(&mut self, place: Place, message: impl Into<String>, hint: impl Into<Hint>) {
-        let mut problem = if place == NOT_IN_THE_FILE {
-            Problem::of_file(self.file.path(), message)
-        } else {
+        let mut problem = if Self::is_in_file(place) {
             self.file.problem(place, message)
+        } else {
+            Problem::of_file(self.file.path(), message)
         };
         problem.hint = hint.into().0;
         self.problems.push(problem);
+    }
+
+    /// Whether a place is one in the file, and not in the embedded default.
+    pub(super) fn is_in_file(place: Place) -> bool {
+        place != NOT_IN_THE_FILE
     }
 
     /// A path of the file, from where relative ones start.

@@ -7,6 +7,8 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
+use super::interfaces::Interfaces;
+use crate::model::{Compression, FileFormat};
 use crate::telemetry::LogFormat;
 use crate::units::{Bytes, Span};
 use crate::yaml::{Named, Placed, Version};
@@ -55,50 +57,16 @@ pub(super) struct Recorder {
     pub(super) memory: Option<Placed<Bytes>>,
     pub(super) bytes_per_packet: Option<u32>,
     pub(super) promiscuous: Option<bool>,
+    #[serde(default)]
+    pub(super) on_demand: OnDemand,
 }
 
-/// `auto`, or a list of names.
-#[derive(Clone, Debug)]
-pub(super) enum Interfaces {
-    Auto,
-    Listed(Vec<Placed<String>>),
-}
-
-impl<'de> Deserialize<'de> for Interfaces {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Forms;
-
-        impl<'de> serde::de::Visitor<'de> for Forms {
-            type Value = Interfaces;
-
-            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("`auto` or a list of interfaces")
-            }
-
-            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Interfaces, E> {
-                if text == "auto" {
-                    return Ok(Interfaces::Auto);
-                }
-                Err(E::custom(format!(
-                    "`{}` is neither `auto` nor a list; write [{0}] for one interface",
-                    text.chars().take(32).collect::<String>()
-                )))
-            }
-
-            fn visit_seq<A: serde::de::SeqAccess<'de>>(
-                self,
-                mut items: A,
-            ) -> Result<Interfaces, A::Error> {
-                let mut names = Vec::new();
-                while let Some(name) = items.next_element()? {
-                    names.push(name);
-                }
-                Ok(Interfaces::Listed(names))
-            }
-        }
-
-        deserializer.deserialize_any(Forms)
-    }
+/// The rings that are made for one capture, on interfaces without a recorder.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct OnDemand {
+    pub(super) memory: Option<Placed<Bytes>>,
+    pub(super) promiscuous: Option<bool>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -232,6 +200,8 @@ pub(super) struct DefaultCapture {
     pub(super) look_back: Option<Span>,
     #[serde(default)]
     pub(super) limits: DefaultLimits,
+    pub(super) format: Option<FileFormat>,
+    pub(super) compression: Option<Compression>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -239,6 +209,8 @@ pub(super) struct DefaultCapture {
 pub(super) struct DefaultLimits {
     pub(super) duration: Option<Placed<Span>>,
     pub(super) bytes: Option<Placed<Bytes>>,
+    pub(super) segment_bytes: Option<Placed<Bytes>>,
+    pub(super) keep_segments: Option<Placed<u32>>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -246,6 +218,7 @@ pub(super) struct DefaultLimits {
 pub(super) struct Ceilings {
     pub(super) duration: Option<Placed<Span>>,
     pub(super) bytes: Option<Placed<Bytes>>,
+    pub(super) memory: Option<Placed<Bytes>>,
     pub(super) concurrent: Option<Placed<u32>>,
     pub(super) captures_per_hour: Option<Placed<u32>>,
 }

@@ -8,27 +8,15 @@ use super::check;
 use super::environment::Environment;
 use super::notes::{Notes, or_default};
 use super::parts::Parts;
-use super::raw::{self, Interfaces};
-use super::{Config, Control, DEFAULT, interfaces};
-use crate::rules::{self, Known};
+use super::{Config, Control, DEFAULT, raw, recorder};
+use crate::model::{FileForm, SegmentLimits};
+use crate::rules::{self, Known, SegmentsKey};
 use crate::units::{Bytes, Span};
 use crate::yaml::{File, Place, Placed, Problem, did_you_mean};
 use crate::{capture, session, telemetry};
 
 /// What the embedded default is called in problems.
 const BUILT_IN: &str = "the built-in configuration";
-
-/// The least memory of a recorder, in bytes: below, the ring has too few blocks to hold any back.
-const MIN_MEMORY: u64 = 1 << 20;
-
-/// The most memory of a recorder, in bytes: it is locked memory of the kernel.
-const MAX_MEMORY: u64 = 16 << 30;
-
-/// The ring of a capture on an interface without a recorder, in bytes: it holds a burst, not a past.
-const PRIVATE_MEMORY: u64 = 16 << 20;
-
-/// What all rings and buffers may take together, in bytes.
-const MEMORY_BUDGET: u64 = 1 << 30;
 
 /// The most captures at one time: each has threads and open files.
 const MAX_CONCURRENT: u32 = 1_000;
@@ -78,7 +66,7 @@ impl Reader<'_> {
         let host = self.host();
         let state_directory = self.state();
         let log = self.log();
-        let recorders = self.recorders();
+        let rings = recorder::read(&mut self.notes, &self.given, &self.default, self.complete);
         let control = self.control();
         let ceilings = self.ceilings();
         let parts = self.parts(&host, &state_directory);
@@ -88,7 +76,7 @@ impl Reader<'_> {
             sources: parts.sources.keys().cloned().collect(),
             storages: parts.storages.keys().cloned().collect(),
             notifiers: parts.notifiers.keys().cloned().collect(),
-            interfaces: recorders.iter().map(|recorder| recorder.interface.clone()).collect(),
+            interfaces: rings.recorders.iter().map(|recorder| recorder.interface.clone()).collect(),
             duration: ceilings.duration,
             bytes: ceilings.bytes,
             host: host.clone(),
@@ -107,12 +95,9 @@ impl Reader<'_> {
             host,
             capture: capture::Settings {
                 spool: state_directory.join("spool"),
-                private: capture::PrivateSettings {
-                    memory_bytes: PRIVATE_MEMORY,
-                    promiscuous: recorders.iter().any(|recorder| recorder.promiscuous),
-                },
-                recorders,
-                memory_bytes: MEMORY_BUDGET,
+                recorders: rings.recorders,
+                private: rings.on_demand,
+                memory_bytes: rings.memory_bytes,
             },
             state_directory,
             log,
@@ -152,45 +137,6 @@ impl Reader<'_> {
         let settings = telemetry::Settings { level: level.value, format };
         self.notes.refuse(level.place, settings.check().map_err(|error| error.to_string()));
         settings
-    }
-
-    fn recorders(&mut self) -> Vec<capture::RecorderSettings> {
-        let (given, default) = (&self.given.recorder, &self.default.recorder);
-        let memory = or_default(given.memory.as_ref(), default.memory.as_ref());
-        let interfaces = or_default(given.interfaces.as_ref(), default.interfaces.as_ref());
-        let bytes_per_packet = given.bytes_per_packet.or(default.bytes_per_packet).unwrap_or(0);
-        let promiscuous = given.promiscuous.or(default.promiscuous).unwrap_or(false);
-        if !(MIN_MEMORY..=MAX_MEMORY).contains(&memory.value.0) {
-            let message = format!("a recorder cannot have {} of memory", memory.value);
-            let hint = format!("give it {} to {}", Bytes(MIN_MEMORY), Bytes(MAX_MEMORY));
-            self.notes.note(memory.place, message, hint);
-        }
-        let names = match interfaces.value {
-            Interfaces::Auto => capture::default_route_interface().into_iter().collect(),
-            Interfaces::Listed(names) => self.interfaces(names),
-        };
-        let recorder = |interface| capture::RecorderSettings {
-            interface,
-            memory_bytes: memory.value.0,
-            bytes_per_packet,
-            promiscuous,
-        };
-        names.into_iter().map(recorder).collect()
-    }
-
-    fn interfaces(&mut self, names: Vec<Placed<String>>) -> Vec<String> {
-        let mut list = Vec::with_capacity(names.len());
-        for name in names {
-            if list.contains(&name.value) {
-                let message = format!("`{}` is named twice", name.value);
-                self.notes.note(name.place, message, "name each interface once");
-            } else if !interfaces::is_name(&name.value) {
-                let message = format!("`{}` is no name of an interface", name.value);
-                self.notes.note(name.place, message, "take one that `ip link` shows");
-            }
-            list.push(name.value);
-        }
-        list
     }
 
     fn control(&mut self) -> Control {
@@ -283,10 +229,15 @@ impl Reader<'_> {
         let duration = or_default(limits.duration.as_ref(), default_limits.duration.as_ref());
         let bytes = or_default(limits.bytes.as_ref(), default_limits.bytes.as_ref());
         let look_back = capture.look_back.or(default_capture.look_back).unwrap_or_default();
+        let file = FileForm {
+            format: capture.format.or(default_capture.format).unwrap_or_default(),
+            compression: capture.compression.or(default_capture.compression).unwrap_or_default(),
+        };
         let notify = given.notify.or_else(|| default.notify.clone()).unwrap_or_default();
         let storage = self.default_storage(parts);
         self.check_limit("duration", duration.place, duration.value, Span(ceilings.duration));
         self.check_limit("bytes", bytes.place, bytes.value, Bytes(ceilings.bytes));
+        let segments = self.segments(&bytes);
         for name in &notify {
             self.check_reference("notifier", name, &parts.notifiers.keys().cloned().collect());
         }
@@ -294,8 +245,32 @@ impl Reader<'_> {
             look_back: look_back.0,
             duration: duration.value.0,
             bytes: bytes.value.0,
+            segments,
+            file,
             storage,
             notify: notify.into_iter().map(|name| name.value).collect(),
+        }
+    }
+
+    /// How captures of so many bytes are divided into files.
+    fn segments(&mut self, bytes: &Placed<Bytes>) -> Option<SegmentLimits> {
+        let given = &self.given.defaults.capture.limits;
+        let default = &self.default.defaults.capture.limits;
+        let segment = or_default(given.segment_bytes.as_ref(), default.segment_bytes.as_ref());
+        let keep = or_default(given.keep_segments.as_ref(), default.keep_segments.as_ref());
+        match rules::segments(bytes.value.0, segment.value.0, keep.value) {
+            Ok(segments) => segments,
+            // A key that could not be read may be the one that is missing.
+            Err(_) if !self.complete => None,
+            Err(mistake) => {
+                let places = match mistake.key {
+                    SegmentsKey::Bytes => [segment.place, keep.place, bytes.place],
+                    SegmentsKey::Keep => [keep.place, segment.place, bytes.place],
+                };
+                let place = places.into_iter().find(|place| Notes::is_in_file(*place));
+                self.notes.note(place.unwrap_or(bytes.place), mistake.message, mistake.hint);
+                None
+            }
         }
     }
 

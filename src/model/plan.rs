@@ -82,7 +82,7 @@ pub struct CapturePlan {
     /// The event that made it, with the name and the labels that are written into the file.
     pub event: EventId,
     pub event_name: String,
-    /// The event as JSON, for the comment in the file.
+    /// The event as JSON, for the comment in the file. Empty for a capture that no event has caused.
     pub event_json: String,
     /// The host that captures.
     pub host: String,
@@ -106,6 +106,11 @@ impl CapturePlan {
     /// The first instant asked for.
     pub fn from(&self) -> WallTime {
         self.trigger_at - self.look_back
+    }
+
+    /// Whether a person began it, and no event.
+    pub const fn is_by_hand(&self) -> bool {
+        self.event_json.is_empty()
     }
 
     /// The instant at which the time limit ends it.

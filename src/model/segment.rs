@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::WallTime;
-use crate::model::CaptureId;
+use crate::model::{CaptureId, FileForm};
 
 /// Where a segment stands.
 ///
@@ -45,6 +45,16 @@ pub struct SealedFile {
     pub partial: bool,
 }
 
+impl SealedFile {
+    /// What its name ends in, behind the first dot. The file's own word: one that was cut short may
+    /// not have been packed as its plan says.
+    pub fn extension(&self) -> &str {
+        let name = self.path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        name.split_once('.')
+            .map_or_else(|| FileForm::default().extension(), |(_, extension)| extension)
+    }
+}
+
 /// One file of a capture, on its way to the storage.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Segment {
@@ -68,4 +78,30 @@ pub struct Receipt {
     pub size_bytes: u64,
     pub sha256: String,
     pub verified_at: WallTime,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_ending_is_that_of_the_file_itself() {
+        for (path, extension) in [
+            ("/var/lib/hindsight.d/spool/c1-0.pcapng", "pcapng"),
+            ("/spool/c1-12.pcap.zst", "pcap.zst"),
+            ("/spool.zst/c1-0", "pcapng"),
+        ] {
+            let file = SealedFile {
+                index: 0,
+                path: path.into(),
+                size_bytes: 0,
+                sha256: String::new(),
+                packets: 0,
+                first_packet: None,
+                last_packet: None,
+                partial: false,
+            };
+            assert_eq!(file.extension(), extension, "{path}");
+        }
+    }
 }

@@ -23,11 +23,38 @@ const OPTION_HEADER_BYTES: usize = 4;
 /// Takes what the writers of blocks produce, piece by piece and in order.
 pub trait Sink {
     fn put(&mut self, bytes: &[u8]);
+
+    /// Room for the next `length` bytes, all of which the caller fills: what stands in it is not
+    /// specified.
+    fn slot(&mut self, length: usize) -> &mut [u8];
 }
 
 impl Sink for Vec<u8> {
     fn put(&mut self, bytes: &[u8]) {
         self.extend_from_slice(bytes);
+    }
+
+    fn slot(&mut self, length: usize) -> &mut [u8] {
+        let start = self.len();
+        self.resize(start + length, 0);
+        &mut self[start..]
+    }
+}
+
+/// Fills a slot from the front.
+pub(super) struct Filler<'s>(pub(super) &'s mut [u8]);
+
+impl Sink for Filler<'_> {
+    #[inline]
+    fn put(&mut self, bytes: &[u8]) {
+        self.slot(bytes.len()).copy_from_slice(bytes);
+    }
+
+    #[inline]
+    fn slot(&mut self, length: usize) -> &mut [u8] {
+        let (slot, rest) = std::mem::take(&mut self.0).split_at_mut(length);
+        self.0 = rest;
+        slot
     }
 }
 
@@ -85,8 +112,11 @@ pub(super) fn put_end_of_options(out: &mut impl Sink) {
 pub(super) const END_OF_OPTIONS_BYTES: usize = END_OF_OPTIONS.len();
 
 /// Fills up to the next multiple of four behind `length` bytes.
+#[inline]
 pub(super) fn put_padding(out: &mut impl Sink, length: usize) {
-    out.put(&[0; 3][..padded(length) - length]);
+    for byte in out.slot(padded(length) - length) {
+        *byte = 0;
+    }
 }
 
 pub(super) const fn padded(length: usize) -> usize {
@@ -96,10 +126,16 @@ pub(super) const fn padded(length: usize) -> usize {
 /// A stamp in nanoseconds as pcapng writes it: the upper half, then the lower, each in the byte
 /// order of the file. Times before 1970 have no place in it and become 1970.
 pub(super) fn stamp(at: WallTime) -> [u8; 8] {
-    let nanos = u64::try_from(at.as_nanos()).unwrap_or(0);
-    let [low @ .., h0, h1, h2, h3] = nanos.to_le_bytes();
-    let [l0, l1, l2, l3] = low;
+    let [[h0, h1, h2, h3], [l0, l1, l2, l3]] = stamp_words(at);
     [h0, h1, h2, h3, l0, l1, l2, l3]
+}
+
+/// The same as two words.
+#[inline]
+pub(super) fn stamp_words(at: WallTime) -> [[u8; 4]; 2] {
+    let nanos = u64::try_from(at.as_nanos()).unwrap_or(0);
+    let [l0, l1, l2, l3, high @ ..] = nanos.to_le_bytes();
+    [high, [l0, l1, l2, l3]]
 }
 
 /// The longest beginning of `text` that is within [`MAX_TEXT_BYTES`] and still valid UTF-8.

@@ -5,8 +5,8 @@
 use std::fmt;
 
 use super::block::{
-    COMMENT, END_OF_OPTIONS_BYTES, ENHANCED_PACKET, Sink, option_len, padded, put_end_of_options,
-    put_option, put_padding, put_text, stamp, text_len,
+    COMMENT, END_OF_OPTIONS_BYTES, ENHANCED_PACKET, Filler, Sink, option_len, padded,
+    put_end_of_options, put_option, put_padding, put_text, stamp_words, text_len,
 };
 use crate::clock::WallTime;
 
@@ -20,6 +20,8 @@ const HEAD_BYTES: usize = 28;
 const AROUND_BYTES: usize = HEAD_BYTES + 4;
 
 const FLAGS: u16 = 2;
+/// The option with the flags, and the end of the options.
+const FLAGS_ALONE_BYTES: usize = 12;
 const DROP_COUNT: u16 = 4;
 
 /// Bits of the flags of a packet (epb_flags).
@@ -56,12 +58,56 @@ pub struct PacketBlock<'a> {
 
 impl PacketBlock<'_> {
     /// How many of its bytes are written.
+    #[inline]
     pub fn captured_len(&self) -> usize {
         let [a, b, c] = self.parts.map(<[u8]>::len);
         (a + b + c).min(MAX_PACKET_BYTES)
     }
 
+    /// Appends the bytes that are written.
+    #[inline]
+    pub(super) fn put_data(&self, out: &mut impl Sink) {
+        let [first, rest @ ..] = self.parts;
+        if rest.iter().all(|part| part.is_empty()) {
+            // As nearly every packet has it.
+            out.put(&first[..first.len().min(MAX_PACKET_BYTES)]);
+            return;
+        }
+        let mut left = MAX_PACKET_BYTES;
+        for part in self.parts {
+            let taken = &part[..part.len().min(left)];
+            left -= taken.len();
+            out.put(taken);
+        }
+    }
+
+    /// Appends the options, for which [`options_len`](Self::options_len) made room.
+    #[inline]
+    fn put_options(&self, out: &mut impl Sink) {
+        if let (Some(flags), None, None) = (self.flags, self.drop_count, self.comment) {
+            // As nearly every packet has it.
+            let mut options = [0; FLAGS_ALONE_BYTES];
+            options[..2].copy_from_slice(&FLAGS.to_le_bytes());
+            options[2..4].copy_from_slice(&4_u16.to_le_bytes());
+            options[4..8].copy_from_slice(&flags.to_le_bytes());
+            out.put(&options);
+        } else if self.options_len() > 0 {
+            if let Some(flags) = self.flags {
+                put_option(out, FLAGS, &flags.to_le_bytes());
+            }
+            if let Some(drop_count) = self.drop_count {
+                put_option(out, DROP_COUNT, &drop_count.to_le_bytes());
+            }
+            put_text(out, COMMENT, self.comment);
+            put_end_of_options(out);
+        }
+    }
+
+    #[inline]
     fn options_len(&self) -> usize {
+        if let (Some(_), None, None) = (self.flags, self.drop_count, self.comment) {
+            return FLAGS_ALONE_BYTES;
+        }
         let flags = self.flags.map_or(0, |_| option_len(size_of::<u32>()));
         let drop_count = self.drop_count.map_or(0, |_| option_len(size_of::<u64>()));
         match flags + drop_count + text_len(self.comment) {
@@ -84,49 +130,35 @@ impl fmt::Debug for PacketBlock<'_> {
 }
 
 /// How many bytes [`enhanced_packet`] appends.
+#[inline]
 pub fn enhanced_packet_len(packet: &PacketBlock<'_>) -> usize {
     AROUND_BYTES + padded(packet.captured_len()) + packet.options_len()
 }
 
 /// Appends one packet.
+#[inline]
 pub fn enhanced_packet(out: &mut impl Sink, packet: &PacketBlock<'_>) {
-    let length = u32::try_from(enhanced_packet_len(packet))
+    let length = enhanced_packet_len(packet);
+    let mut slot = Filler(out.slot(length));
+    let length = u32::try_from(length)
         .expect("MAX_PACKET_BYTES and an option of 16-bit length fit 32 bits")
         .to_le_bytes();
     let captured = packet.captured_len();
     let captured_len = u32::try_from(captured).expect("MAX_PACKET_BYTES fits 32 bits");
-
-    let mut head = [0; HEAD_BYTES];
-    let words = [
+    let [stamp_high, stamp_low] = stamp_words(packet.at);
+    let head: [[u8; 4]; HEAD_BYTES / 4] = [
         ENHANCED_PACKET.to_le_bytes(),
         length,
         packet.interface.to_le_bytes(),
-        [0; 4],
-        [0; 4],
+        stamp_high,
+        stamp_low,
         captured_len.to_le_bytes(),
         packet.wire_len.max(captured_len).to_le_bytes(),
     ];
-    head.copy_from_slice(words.as_flattened());
-    head[12..20].copy_from_slice(&stamp(packet.at));
-    out.put(&head);
-
-    let mut left = captured;
-    for part in packet.parts {
-        let taken = &part[..part.len().min(left)];
-        left -= taken.len();
-        out.put(taken);
-    }
-    put_padding(out, captured);
-
-    if packet.options_len() > 0 {
-        if let Some(flags) = packet.flags {
-            put_option(out, FLAGS, &flags.to_le_bytes());
-        }
-        if let Some(drop_count) = packet.drop_count {
-            put_option(out, DROP_COUNT, &drop_count.to_le_bytes());
-        }
-        put_text(out, COMMENT, packet.comment);
-        put_end_of_options(out);
-    }
-    out.put(&length);
+    slot.put(head.as_flattened());
+    packet.put_data(&mut slot);
+    put_padding(&mut slot, captured);
+    packet.put_options(&mut slot);
+    slot.put(&length);
+    debug_assert!(slot.0.is_empty(), "the length was foretold");
 }

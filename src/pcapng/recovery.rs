@@ -20,13 +20,13 @@ use crate::clock::WallTime;
 const MAX_BLOCK_BYTES: u32 = 1 << 20;
 
 /// The longest fixed part of a body, that of a packet, in bytes.
-const FIXED_BYTES: i64 = 20;
+const FIXED_BYTES: u64 = 20;
 
 /// Type and length of a block, and the fixed part of its body, in bytes.
 const HEAD_BYTES: usize = 28;
 
 /// How much is read ahead, in bytes.
-const READ_BYTES: usize = 256 * 1024;
+pub(super) const READ_BYTES: usize = 256 * 1024;
 
 /// The file could not be read; what it holds is never an error.
 #[derive(Debug, thiserror::Error)]
@@ -34,6 +34,18 @@ const READ_BYTES: usize = 256 * 1024;
 pub struct Error {
     at: u64,
     source: io::Error,
+}
+
+impl Error {
+    /// Reading failed at this byte.
+    pub(super) fn at(at: u64) -> impl Fn(io::Error) -> Self {
+        move |source| Self { at, source }
+    }
+}
+
+/// Whether the file ended where more was expected.
+pub(super) fn is_end(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::UnexpectedEof
 }
 
 /// The whole part of a file.
@@ -53,13 +65,15 @@ impl Recovered {
     fn add(&mut self, block: Block) {
         match block {
             Block::Interface => self.interfaces += 1,
-            Block::Packet { at, .. } => {
-                self.packets += 1;
-                self.first_packet = Some(self.first_packet.map_or(at, |first| first.min(at)));
-                self.last_packet = Some(self.last_packet.map_or(at, |last| last.max(at)));
-            }
+            Block::Packet { at, .. } => self.add_packet(at),
             Block::Section | Block::Statistics { .. } => {}
         }
+    }
+
+    pub(super) fn add_packet(&mut self, at: WallTime) {
+        self.packets += 1;
+        self.first_packet = Some(self.first_packet.map_or(at, |first| first.min(at)));
+        self.last_packet = Some(self.last_packet.map_or(at, |last| last.max(at)));
     }
 
     /// Whether a block may follow what has been walked so far.
@@ -79,14 +93,24 @@ impl Recovered {
 /// # Errors
 /// The file could not be read.
 pub fn recover(file: &mut File) -> Result<Recovered, Error> {
+    let file_bytes = file.seek(SeekFrom::End(0)).map_err(Error::at(0))?;
+    file.seek(SeekFrom::Start(0)).map_err(Error::at(0))?;
+    recover_stream(file, file_bytes)
+}
+
+/// The same for what comes as a stream of at most this many bytes, such as a packed file.
+///
+/// # Errors
+/// Reading failed.
+pub fn recover_stream(source: impl Read, file_bytes: u64) -> Result<Recovered, Error> {
     let mut recovered = Recovered::default();
-    let failed = |at| move |source| Error { at, source };
-    let file_bytes = file.seek(SeekFrom::End(0)).map_err(failed(0))?;
-    file.seek(SeekFrom::Start(0)).map_err(failed(0))?;
-    let mut reader = BufReader::with_capacity(READ_BYTES, file);
+    let mut reader = BufReader::with_capacity(READ_BYTES, source);
     loop {
         let at = recovered.whole_bytes;
-        let next = read_block(&mut reader, file_bytes - at).map_err(failed(at))?;
+        let next = match read_block(&mut reader, file_bytes - at) {
+            Err(error) if is_end(&error) => None,
+            outcome => outcome.map_err(Error::at(at))?,
+        };
         let Some((block, length)) = next.filter(|(block, _)| recovered.expects(*block)) else {
             return Ok(recovered);
         };
@@ -105,10 +129,7 @@ enum Block {
 }
 
 /// Reads the block that begins here, and its length; `None` where it is not whole.
-fn read_block(
-    reader: &mut BufReader<&mut File>,
-    left_bytes: u64,
-) -> io::Result<Option<(Block, u32)>> {
+fn read_block(reader: &mut impl Read, left_bytes: u64) -> io::Result<Option<(Block, u32)>> {
     let mut head = [0; HEAD_BYTES];
     if left_bytes < u64::from(FRAME_BYTES) {
         return Ok(None);
@@ -123,10 +144,10 @@ fn read_block(
     let (_, fields) = head.split_at_mut(8);
     let (fixed, skipped) = match usize::try_from(body_bytes) {
         Ok(body) if body < fields.len() => (&mut fields[..body], 0),
-        Ok(_) | Err(_) => (fields, i64::from(body_bytes) - FIXED_BYTES),
+        Ok(_) | Err(_) => (fields, u64::from(body_bytes) - FIXED_BYTES),
     };
     reader.read_exact(fixed)?;
-    reader.seek_relative(skipped)?;
+    io::copy(&mut reader.by_ref().take(skipped), &mut io::sink())?;
     let mut repeated = [0; 4];
     reader.read_exact(&mut repeated)?;
     if u32::from_le_bytes(repeated) != length {

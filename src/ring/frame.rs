@@ -3,17 +3,27 @@
 //!
 //! Layout (linux/if_packet.h): a 48-byte block descriptor, then for each packet a 48-byte
 //! `tpacket3_hdr`, a `sockaddr_ll`, and the bytes of the packet at `tp_mac`.
+//!
+//! Most packets are looked at only to be refused by a filter. So a header is checked once, as a
+//! whole, what the filter needs is read from it at fixed places, and the rest is left encoded.
 
 use crate::clock::WallTime;
 
-/// Size of `struct tpacket_block_desc`, and of `struct tpacket3_hdr`, in bytes.
-const HEADER_BYTES: usize = 48;
+/// Size of `struct tpacket_block_desc` in bytes.
+const DESCRIPTOR_BYTES: usize = 48;
+
+/// Size of `struct tpacket3_hdr` and the `struct sockaddr_ll` after it, in bytes. The kernel puts
+/// no packet nearer to the start of its header (`TPACKET3_HDRLEN`).
+const HEADER_BYTES: usize = 48 + 20;
 
 /// Where `sll_pkttype` stands after the start of a packet's header.
-const PACKET_TYPE: usize = HEADER_BYTES + 10;
+const PACKET_TYPE: usize = 48 + 10;
 
 /// The EtherType of a VLAN tag whose own was not recorded (IEEE 802.1Q).
 const VLAN_ETHERTYPE: u16 = 0x8100;
+
+/// `TP_STATUS_GSO_TCP` (linux/if_packet.h, since Linux 6.3; libc does not name it).
+const GSO_TCP: u32 = 1 << 8;
 
 /// What the kernel says about one closed block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,13 +43,14 @@ pub struct Header {
 impl Header {
     /// Reads the descriptor at the start of a block.
     pub fn read(block: &[u8]) -> Option<Self> {
+        let descriptor: &[u8; DESCRIPTOR_BYTES] = block.first_chunk()?;
         Some(Self {
-            losing: u32_at(block, 8)? & libc::TP_STATUS_LOSING != 0,
-            packets: u32_at(block, 12)?,
-            used_bytes: u32_at(block, 20)?,
-            sequence: u64_at(block, 24)?,
-            opened_at: stamp(u32_at(block, 32)?, u32_at(block, 36)?),
-            last_at: stamp(u32_at(block, 40)?, u32_at(block, 44)?),
+            losing: u32_at(descriptor, 8) & libc::TP_STATUS_LOSING != 0,
+            packets: u32_at(descriptor, 12),
+            used_bytes: u32_at(descriptor, 20),
+            sequence: u64_at(descriptor, 24),
+            opened_at: stamp(u32_at(descriptor, 32), u32_at(descriptor, 36)),
+            last_at: stamp(u32_at(descriptor, 40), u32_at(descriptor, 44)),
         })
     }
 }
@@ -70,30 +81,75 @@ pub struct Frame<'a> {
     pub wire_len: u32,
     /// The tag that the kernel took out, as it stood at byte 12: EtherType, then tag control.
     pub vlan: Option<[u8; 4]>,
-    pub direction: Direction,
+    /// `TP_STATUS_*` bits.
+    status: u32,
+    /// `PACKET_*` of linux/if_packet.h.
+    packet_type: u8,
+}
+
+impl<'a> Frame<'a> {
+    /// A packet that no ring held, with its tag in place; nothing is known of its checksums.
+    /// `packet_type` is one of the `PACKET_*` of linux/if_packet.h; any other: unknown.
+    pub const fn elsewhere(at: WallTime, data: &'a [u8], wire_len: u32, packet_type: u8) -> Self {
+        Self { at, data, wire_len, vlan: None, status: 0, packet_type }
+    }
+}
+
+impl Frame<'_> {
+    pub const fn direction(&self) -> Direction {
+        match self.packet_type {
+            libc::PACKET_HOST => Direction::Host,
+            libc::PACKET_BROADCAST => Direction::Broadcast,
+            libc::PACKET_MULTICAST => Direction::Multicast,
+            libc::PACKET_OTHERHOST => Direction::OtherHost,
+            libc::PACKET_OUTGOING => Direction::Outgoing,
+            _ => Direction::Unknown,
+        }
+    }
+
     /// The network card, or nobody, is going to fill in the transport checksum.
-    pub checksum_not_ready: bool,
+    pub const fn checksum_not_ready(&self) -> bool {
+        self.status & libc::TP_STATUS_CSUMNOTREADY != 0
+    }
+
     /// The transport checksum was found right.
-    pub checksum_valid: bool,
+    pub const fn checksum_valid(&self) -> bool {
+        self.status & libc::TP_STATUS_CSUM_VALID != 0
+    }
+
+    /// Several TCP segments in one: not yet cut up on their way out, or already joined on their
+    /// way in. Kernels before 6.3 do not tell.
+    pub const fn is_coalesced(&self) -> bool {
+        self.status & GSO_TCP != 0
+    }
 }
 
 /// Iterates over the packets of a block.
 #[derive(Clone, Debug)]
 pub struct Frames<'a> {
+    /// The used bytes of the block.
     block: &'a [u8],
-    /// Where the next packet's header stands; none after the last packet.
-    offset: Option<usize>,
+    /// Where the next packet's header stands, as the kernel says: not yet checked.
+    offset: usize,
+    /// The first byte that no packet so far lies in.
+    free: usize,
     left: u32,
 }
 
 impl<'a> Frames<'a> {
     /// Over the packets of `block`, which starts with its descriptor.
     pub fn new(block: &'a [u8]) -> Self {
-        let offset = u32_at(block, 16).and_then(|offset| usize::try_from(offset).ok());
-        let left = u32_at(block, 12).unwrap_or(0);
-        // `blk_len` is what the kernel has used; it never exceeds the block.
-        let used = u32_at(block, 20).and_then(|used| usize::try_from(used).ok()).unwrap_or(0);
-        Self { block: block.get(..used).unwrap_or(block), offset, left }
+        let Some(descriptor) = block.first_chunk::<DESCRIPTOR_BYTES>() else {
+            return Self { block: &[], offset: 0, free: 0, left: 0 };
+        };
+        let place = |at| usize::try_from(u32_at(descriptor, at)).unwrap_or(usize::MAX);
+        Self {
+            // `blk_len` is what the kernel has used; it never exceeds the block.
+            block: block.get(..place(20)).unwrap_or(block),
+            offset: place(16),
+            free: DESCRIPTOR_BYTES,
+            left: u32_at(descriptor, 12),
+        }
     }
 
     /// How many packets the block promises beyond those that came so far. Not zero at the end if
@@ -101,86 +157,83 @@ impl<'a> Frames<'a> {
     pub const fn left(&self) -> u32 {
         self.left
     }
-
-    /// The packet at `offset`, and the offset of the next one.
-    fn read(&self, offset: usize) -> Option<(Frame<'a>, usize)> {
-        let record = self.block.get(offset..)?;
-        let start = usize::from(u16_at(record, 24)?);
-        let end = start.checked_add(usize::try_from(u32_at(record, 12)?).ok()?)?;
-        if start < HEADER_BYTES {
-            return None;
-        }
-        let data = record.get(start..end)?;
-        let status = u32_at(record, 20)?;
-        let frame = Frame {
-            at: stamp(u32_at(record, 4)?, u32_at(record, 8)?),
-            data,
-            wire_len: u32_at(record, 16)?.max(u32::try_from(data.len()).ok()?),
-            vlan: vlan(record, status)?,
-            direction: direction(*record.get(PACKET_TYPE)?),
-            checksum_not_ready: status & libc::TP_STATUS_CSUMNOTREADY != 0,
-            checksum_valid: status & libc::TP_STATUS_CSUM_VALID != 0,
-        };
-        let step = usize::try_from(u32_at(record, 0)?).ok()?;
-        Some((frame, offset.checked_add(step)?))
-    }
 }
 
 impl<'a> Iterator for Frames<'a> {
     type Item = Frame<'a>;
 
+    // One call for each packet of each reader.
+    #[inline]
     fn next(&mut self) -> Option<Frame<'a>> {
-        if self.left == 0 {
+        // The last packet names no next one (0), and a step back or on the spot would never end.
+        // Checked here, not where the step is read: so the address of the next header depends on
+        // one load and one addition, while branches, which are foreseen, wait for the rest.
+        if self.left == 0 || self.offset < self.free {
             return None;
         }
-        let offset = self.offset.take()?;
-        let (frame, next) = self.read(offset)?;
+        // Where this returns early, nothing has changed: it will do so for ever.
+        let record = self.block.get(self.offset..)?;
+        let header: &[u8; HEADER_BYTES] = record.first_chunk()?;
+        let start = usize::from(u16_at(header, 24));
+        let end = start.checked_add(usize::try_from(u32_at(header, 12)).ok()?)?;
+        if start < HEADER_BYTES {
+            return None;
+        }
+        let data = record.get(start..end)?;
+        let step = usize::try_from(u32_at(header, 0)).ok()?;
+        // No overflow: the packet lies inside the block.
+        self.free = self.offset + end;
+        // An overflow leads below `free`.
+        self.offset = self.offset.wrapping_add(step);
         self.left -= 1;
-        // The last packet has no next offset; a step backwards or on the spot would never end.
-        self.offset = (next >= offset.saturating_add(HEADER_BYTES)).then_some(next);
-        Some(frame)
+        let status = u32_at(header, 20);
+        Some(Frame {
+            at: stamp(u32_at(header, 4), u32_at(header, 8)),
+            data,
+            // What was recorded was on the wire.
+            wire_len: u32_at(header, 16).max(u32_at(header, 12)),
+            vlan: vlan(header, status),
+            status,
+            packet_type: header[PACKET_TYPE],
+        })
     }
 }
 
-#[expect(clippy::option_option, reason = "none: cannot be read; some none: the packet had no tag")]
-fn vlan(record: &[u8], status: u32) -> Option<Option<[u8; 4]>> {
+#[inline]
+fn vlan(header: &[u8; HEADER_BYTES], status: u32) -> Option<[u8; 4]> {
     if status & libc::TP_STATUS_VLAN_VALID == 0 {
-        return Some(None);
+        return None;
     }
-    let [control_high, control_low] = u32_at(record, 32)?.to_be_bytes()[2..].try_into().ok()?;
     let ethertype = match status & libc::TP_STATUS_VLAN_TPID_VALID {
         0 => VLAN_ETHERTYPE,
-        _valid => u16_at(record, 36)?,
+        _valid => u16_at(header, 36),
     };
     let [type_high, type_low] = ethertype.to_be_bytes();
-    Some(Some([type_high, type_low, control_high, control_low]))
+    // The kernel keeps the 16 bits of the tag in a word of 32.
+    let [_, _, control_high, control_low] = u32_at(header, 32).to_be_bytes();
+    Some([type_high, type_low, control_high, control_low])
 }
 
-const fn direction(packet_type: u8) -> Direction {
-    match packet_type {
-        libc::PACKET_HOST => Direction::Host,
-        libc::PACKET_BROADCAST => Direction::Broadcast,
-        libc::PACKET_MULTICAST => Direction::Multicast,
-        libc::PACKET_OTHERHOST => Direction::OtherHost,
-        libc::PACKET_OUTGOING => Direction::Outgoing,
-        _ => Direction::Unknown,
-    }
-}
-
+#[inline]
 fn stamp(seconds: u32, nanos: u32) -> WallTime {
     WallTime::from_nanos(i64::from(seconds) * 1_000_000_000 + i64::from(nanos))
 }
 
-fn u16_at(bytes: &[u8], offset: usize) -> Option<u16> {
-    bytes.get(offset..)?.first_chunk().copied().map(u16::from_ne_bytes)
+// The offsets are constants inside the header, so that no check is left of these.
+
+#[inline]
+fn u16_at<const N: usize>(header: &[u8; N], at: usize) -> u16 {
+    u16::from_ne_bytes([header[at], header[at + 1]])
 }
 
-fn u32_at(bytes: &[u8], offset: usize) -> Option<u32> {
-    bytes.get(offset..)?.first_chunk().copied().map(u32::from_ne_bytes)
+#[inline]
+fn u32_at<const N: usize>(header: &[u8; N], at: usize) -> u32 {
+    u32::from_ne_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]])
 }
 
-fn u64_at(bytes: &[u8], offset: usize) -> Option<u64> {
-    bytes.get(offset..)?.first_chunk().copied().map(u64::from_ne_bytes)
+#[inline]
+fn u64_at<const N: usize>(header: &[u8; N], at: usize) -> u64 {
+    u64::from_ne_bytes(std::array::from_fn(|byte| header[at + byte]))
 }
 
 #[cfg(test)]
@@ -193,7 +246,7 @@ mod tests {
 
     /// A block as the kernel makes it.
     fn block(packets: &[(&[u8], u32)]) -> Vec<u8> {
-        let mut block = vec![0; HEADER_BYTES];
+        let mut block = vec![0; DESCRIPTOR_BYTES];
         for (position, (data, status)) in packets.iter().enumerate() {
             let start = block.len();
             let length = u32::try_from(data.len()).unwrap();
@@ -233,7 +286,7 @@ mod tests {
         );
         assert_eq!(frames[1].at, WallTime::from_nanos(1_000_000_000_001));
         assert_eq!(frames[1].wire_len, 16);
-        assert_eq!(frames[1].direction, Direction::Outgoing);
+        assert_eq!(frames[1].direction(), Direction::Outgoing);
         assert_eq!(frames[1].vlan, None);
     }
 
@@ -244,6 +297,18 @@ mod tests {
         let block = block(&[(b"x", plain), (b"y", typed)]);
         let tags: Vec<_> = Frames::new(&block).map(|frame| frame.vlan.unwrap()).collect();
         assert_eq!(tags, [[0x81, 0x00, 0x20, 0x64], [0x88, 0xa8, 0x20, 0x64]]);
+    }
+
+    #[test]
+    fn what_the_kernel_knows_of_checksum_and_segments_is_told() {
+        let block = block(&[
+            (b"a", libc::TP_STATUS_CSUMNOTREADY | 1 << 8),
+            (b"b", libc::TP_STATUS_CSUM_VALID),
+        ]);
+        let told: Vec<_> = Frames::new(&block)
+            .map(|frame| (frame.checksum_not_ready(), frame.checksum_valid(), frame.is_coalesced()))
+            .collect();
+        assert_eq!(told, [(true, false, true), (false, true, false)]);
     }
 
     #[test]
@@ -261,7 +326,7 @@ mod tests {
         #[test]
         fn hostile_bytes_neither_panic_nor_run_on(bytes in prop::collection::vec(any::<u8>(), 0..600)) {
             let frames = Frames::new(&bytes);
-            prop_assert!(frames.take(100).count() <= bytes.len() / HEADER_BYTES + 1);
+            prop_assert!(frames.take(100).count() <= bytes.len() / HEADER_BYTES);
             let _header = Header::read(&bytes);
         }
 

@@ -29,6 +29,15 @@ use sys::Mapping;
 /// large as they are, but it has to divide the block.
 const FRAME_BYTES: u32 = 2048;
 
+/// Asks for huge pages for memory that starts at one and is not in use yet. Stands here because it
+/// takes a raw system call, and those are here.
+///
+/// # Errors
+/// The kernel has no huge pages, or the memory does not start at a page.
+pub fn prefer_huge_pages(memory: &mut [u8]) -> io::Result<()> {
+    sys::prefer_huge_pages(memory)
+}
+
 /// One instruction of a classic BPF program (`struct sock_filter`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Instruction {

@@ -56,6 +56,16 @@ pub(super) fn attach_filter(socket: BorrowedFd<'_>, program: &[Instruction]) -> 
     set_option(socket, libc::SOL_SOCKET, libc::SO_ATTACH_FILTER, &value)
 }
 
+/// Asks for huge pages in the place of small ones, where the memory is not in use yet.
+pub(super) fn prefer_huge_pages(memory: &mut [u8]) -> io::Result<()> {
+    // JUSTIFICATION: nix's madvise is unsafe as well, since other advice loses what is in memory.
+    // SAFETY: madvise(2) takes a range of pages; the slice is ours alone, and this advice changes
+    // neither its content nor its addresses. An address within a page is refused with EINVAL.
+    let outcome =
+        unsafe { libc::madvise(memory.as_mut_ptr().cast(), memory.len(), libc::MADV_HUGEPAGE) };
+    check(outcome)
+}
+
 /// Reads PACKET_STATISTICS, which also sets the kernel's counters back to zero.
 pub(super) fn statistics(socket: BorrowedFd<'_>) -> io::Result<libc::tpacket_stats_v3> {
     let mut value = libc::tpacket_stats_v3 { tp_packets: 0, tp_drops: 0, tp_freeze_q_cnt: 0 };

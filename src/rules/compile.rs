@@ -5,12 +5,12 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::filter::{Addresses, Filter, Ports, Protocol};
-use crate::model::{FileForm, Limits};
+use crate::model::{FileForm, FileFormat, Limits};
+use crate::rules::limits;
 use crate::rules::matcher::Matcher;
 use crate::rules::placeholder::{Placeholder, Type, Value, is_interface};
 use crate::rules::template::{EntryTemplate, Field, Name, Template};
 use crate::rules::{Known, Rule, Settings, raw};
-use crate::units::{Bytes, Span};
 use crate::yaml::{File, Place, Placed, Problem, did_you_mean};
 
 /// The longest name of a rule, in characters: it becomes a part of file names.
@@ -57,7 +57,7 @@ impl<'a> Compiler<'a> {
             matchers: at.matchers(&raw.matchers),
             group_by: raw.group_by.iter().map(|label| label.value.clone()).collect(),
             cooldown: at.cooldown(rule),
-            template: at.template(&raw.capture),
+            template: at.template(rule),
             storage,
             notify: match &raw.notify {
                 Some(names) => at.references("notifier", names, &known.notifiers),
@@ -158,7 +158,8 @@ impl<'a> Here<'_, 'a> {
         cooldown.value.0
     }
 
-    fn template(&mut self, capture: &raw::Capture) -> Template {
+    fn template(&mut self, rule: &Placed<raw::Rule>) -> Template {
+        let capture = &rule.value.capture;
         let defaults = &self.compiler.settings.defaults;
         let look_back = capture.look_back.map_or(defaults.look_back, |span| span.0);
         let noted = self.compiler.problems.len();
@@ -167,8 +168,8 @@ impl<'a> Here<'_, 'a> {
             look_back,
             entries: capture.filters.iter().map(|entry| self.entry(entry)).collect(),
             expression: capture.bpf.as_ref().map(|bpf| self.expression(bpf)),
-            limits: self.limits(&capture.limits),
-            file: FileForm::default(),
+            limits: self.limits(&capture.limits, rule.whole),
+            file: self.file(rule),
         };
         // Entries and expression are well each alone; together they can still be too long.
         let place = capture.bpf.as_ref().map(|bpf| bpf.place);
@@ -178,6 +179,51 @@ impl<'a> Here<'_, 'a> {
             self.check_filter(place, template.filter(&sample));
         }
         template
+    }
+
+    fn limits(&mut self, raw: &raw::Limits, whole: bool) -> Limits {
+        let (defaults, known) = (&self.compiler.settings.defaults, self.compiler.known);
+        let mut mistakes = Vec::new();
+        let limits = limits::read(raw, defaults, known, whole, &mut mistakes);
+        for mistake in mistakes {
+            self.note(mistake.place, mistake.message).set_hint(mistake.hint);
+        }
+        limits
+    }
+
+    /// How the files are written. The classic format has no word for a second interface.
+    fn file(&mut self, rule: &Placed<raw::Rule>) -> FileForm {
+        let capture = &rule.value.capture;
+        let inherited = self.compiler.settings.defaults.file;
+        let given = capture.format.as_ref();
+        let file = FileForm {
+            format: given.map_or(inherited.format, |format| format.value),
+            compression: capture.compression.unwrap_or(inherited.compression),
+        };
+        if !rule.whole || file.format != FileFormat::Pcap {
+            return file;
+        }
+        let known: &'a Known = self.compiler.known;
+        let named = capture.interfaces.as_ref();
+        let (count, what) = match named {
+            Some(names) => {
+                let names: BTreeSet<&str> = names.value.iter().map(|n| n.value.as_str()).collect();
+                (names.len(), format!("the rule names {}", names.len()))
+            }
+            // Where the configuration has mistakes, what is recorded may be one of them.
+            None if !known.complete => return file,
+            None => {
+                let recorded = known.interfaces.len();
+                (recorded, format!("the rule names none, and {recorded} are recorded"))
+            }
+        };
+        if count > 1 {
+            let place = given.map(|format| format.place).or_else(|| named.map(|names| names.place));
+            let message = format!("the format pcap holds one interface only; {what}");
+            self.note(place.unwrap_or(rule.place), message)
+                .set_hint("name one interface, or take `format: pcapng`");
+        }
+        file
     }
 
     fn interfaces(&mut self, names: &Placed<Vec<Placed<String>>>) -> Vec<Name> {
@@ -280,54 +326,6 @@ impl<'a> Here<'_, 'a> {
     fn check_filter(&mut self, place: Place, filter: Result<Filter, String>) {
         if let Err(message) = filter.and_then(|filter| filter.check().map_err(|e| e.to_string())) {
             self.note(place, message);
-        }
-    }
-
-    fn limits(&mut self, limits: &raw::Limits) -> Limits {
-        let defaults = &self.compiler.settings.defaults;
-        let known: &'a Known = self.compiler.known;
-        let mut given_duration = None;
-        if let Some(duration) = &limits.duration {
-            let (given, ceiling) = (duration.value, Span(known.duration));
-            self.check_limit(duration.place, "duration", given, Span::default(), ceiling);
-            given_duration = Some(given.0);
-        }
-        let mut given_bytes = None;
-        if let Some(bytes) = &limits.bytes {
-            let (given, ceiling) = (bytes.value, Bytes(known.bytes));
-            self.check_limit(bytes.place, "bytes", given, Bytes::default(), ceiling);
-            given_bytes = Some(given.0);
-        }
-        if let Some(packets) = &limits.packets
-            && packets.value == 0
-        {
-            self.note(packets.place, "a capture of no packets makes no sense")
-                .set_hint("give at least 1, or remove the limit");
-        }
-        Limits {
-            duration: given_duration.unwrap_or(defaults.duration).min(known.duration),
-            bytes: given_bytes.unwrap_or(defaults.bytes).min(known.bytes),
-            packets: limits.packets.as_ref().map(|packets| packets.value),
-            bytes_per_packet: limits.bytes_per_packet.unwrap_or(0),
-            segments: None,
-        }
-    }
-
-    fn check_limit<T: fmt::Display + Ord + Copy>(
-        &mut self,
-        place: Place,
-        name: &str,
-        given: T,
-        zero: T,
-        ceiling: T,
-    ) {
-        if given == zero {
-            self.note(place, format!("a capture of {given} makes no sense"))
-                .set_hint("give more, or remove the limit to inherit the default");
-        } else if given > ceiling {
-            let message = format!("limits.{name} {given} is above ceilings.{name} {ceiling}");
-            self.note(place, message)
-                .set_hint("lower it here, or raise the ceiling in the configuration");
         }
     }
 }

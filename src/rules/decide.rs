@@ -74,7 +74,7 @@ pub(super) mod tests {
 
     use super::*;
     use crate::clock::WallTime;
-    use crate::model::EventId;
+    use crate::model::{EventId, FileForm};
     use crate::rules::{Defaults, Known, Settings, load};
 
     /// A firing event of the source `plant` with these labels.
@@ -119,6 +119,8 @@ pub(super) mod tests {
             look_back: Duration::from_secs(10),
             duration: Duration::from_secs(60),
             bytes: 200 << 20,
+            segments: None,
+            file: FileForm::default(),
             storage: "local".to_owned(),
             notify: vec!["bus".to_owned()],
         };

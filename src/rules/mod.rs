@@ -11,10 +11,12 @@ mod compile;
 mod decide;
 mod digest;
 mod index;
+mod limits;
 mod load;
 mod matcher;
 mod placeholder;
 mod raw;
+mod segments;
 mod shown;
 mod template;
 
@@ -22,11 +24,13 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::model::{FileForm, SegmentLimits};
 use crate::rules::index::Index;
 use crate::rules::matcher::Matcher;
 use crate::rules::template::Template;
 
 pub use load::load;
+pub use segments::{SegmentsKey, SegmentsMistake, segments};
 
 /// Where rules are, and what they inherit.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,6 +48,8 @@ pub struct Defaults {
     pub duration: Duration,
     /// The most that a capture's files hold.
     pub bytes: u64,
+    pub segments: Option<SegmentLimits>,
+    pub file: FileForm,
     pub storage: String,
     pub notify: Vec<String>,
 }

@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 
+use crate::model::{Compression, FileFormat};
 use crate::units::{Bytes, Span};
 use crate::yaml::{List, Placed, Version};
 
@@ -40,6 +41,8 @@ pub(super) struct Capture {
     pub(super) bpf: Option<Placed<String>>,
     #[serde(default)]
     pub(super) limits: Limits,
+    pub(super) format: Option<Placed<FileFormat>>,
+    pub(super) compression: Option<Compression>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -59,4 +62,6 @@ pub(super) struct Limits {
     pub(super) bytes: Option<Placed<Bytes>>,
     pub(super) packets: Option<Placed<u64>>,
     pub(super) bytes_per_packet: Option<u32>,
+    pub(super) segment_bytes: Option<Placed<Bytes>>,
+    pub(super) keep_segments: Option<Placed<u32>>,
 }

@@ -263,8 +263,9 @@ impl Machine {
         self.change(id, |capture| {
             let (year, month, day) = capture.plan.trigger_at.date();
             let (incident, host) = (&capture.plan.incident, &capture.plan.host);
-            let name = &capture.name;
-            let object = format!("{year}/{month}/{day}/{incident}/{host}/{name}-{index}.pcapng");
+            let (name, extension) = (&capture.name, file.extension());
+            let object =
+                format!("{year}/{month}/{day}/{incident}/{host}/{name}-{index}.{extension}");
             let state = SegmentState::Sealed;
             let capture_id = capture.id.clone();
             capture.segments.push(Segment {

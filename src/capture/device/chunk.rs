@@ -3,7 +3,7 @@
 use crate::capture::reader::Loss;
 use crate::clock::WallTime;
 use crate::libpcap::{LinkType, MAX_PACKET_BYTES, Packet};
-use crate::ring::{Direction, Frame};
+use crate::ring::Frame;
 
 /// A chunk is full when it takes as much, in bytes: small enough to be soon in the file, large
 /// enough that the hand-over costs nothing.
@@ -20,6 +20,9 @@ pub(in crate::capture) const LARGEST_CHUNK_BYTES: usize =
 /// Link types with Linux cooked headers (tcpdump.org/linktypes.html), and the byte in which each
 /// says which way a packet went.
 const COOKED: [(u16, usize); 2] = [(113, 1), (276, 10)];
+
+/// No packet type of the kernel.
+const UNKNOWN_TYPE: u8 = u8::MAX;
 
 /// Whether frames of this link have a Linux cooked header.
 pub(super) fn is_cooked(link: LinkType) -> bool {
@@ -82,6 +85,11 @@ impl Chunk {
         self.records.first().map(|record| record.at)
     }
 
+    /// The latest stamp of its packets.
+    pub(super) fn last_at(&self) -> Option<WallTime> {
+        self.records.iter().map(|record| record.at).max()
+    }
+
     /// All that was lost before it, since the source was opened.
     pub(super) const fn lost_before(&self) -> Loss {
         self.lost_before
@@ -97,34 +105,21 @@ impl Chunk {
         self.records.iter().map(move |record| {
             let data = &self.bytes[start..record.end];
             start = record.end;
-            Frame {
-                at: record.at,
-                data,
-                wire_len: record.wire_len,
-                // libpcap has put it back.
-                vlan: None,
-                direction: self.direction(data),
-                checksum_not_ready: false,
-                checksum_valid: false,
-            }
+            Frame::elsewhere(record.at, data, record.wire_len, self.packet_type(data))
         })
     }
 
-    fn direction(&self, data: &[u8]) -> Direction {
-        match self.direction_byte.and_then(|at| data.get(at)) {
-            Some(0) => Direction::Host,
-            Some(1) => Direction::Broadcast,
-            Some(2) => Direction::Multicast,
-            Some(3) => Direction::OtherHost,
-            Some(4) => Direction::Outgoing,
-            Some(_) | None => Direction::Unknown,
-        }
+    /// What the header says, which is numbered as the kernel numbers it.
+    fn packet_type(&self, data: &[u8]) -> u8 {
+        let told = self.direction_byte.and_then(|at| data.get(at));
+        told.copied().unwrap_or(UNKNOWN_TYPE)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ring::Direction;
 
     fn chunk(link: u16, packets: &[&[u8]]) -> Chunk {
         let mut chunk = Chunk::new(LinkType::of_files(link));
@@ -141,7 +136,7 @@ mod tests {
         let data: Vec<_> = frames.iter().map(|frame| frame.data).collect();
         assert_eq!(data, [b"first".as_slice(), b"", b"third"]);
         assert_eq!(frames[2].at, WallTime::from_nanos(3));
-        assert_eq!((frames[0].wire_len, frames[0].direction), (100, Direction::Unknown));
+        assert_eq!((frames[0].wire_len, frames[0].direction()), (100, Direction::Unknown));
         assert_eq!(chunk.opened_at(), Some(WallTime::from_nanos(1)));
     }
 
@@ -151,7 +146,7 @@ mod tests {
         first_kind[1] = 4;
         let mut second_kind = [0; 24];
         second_kind[10] = 2;
-        let direction = |chunk: Chunk| chunk.frames().next().unwrap().direction;
+        let direction = |chunk: Chunk| chunk.frames().next().unwrap().direction();
         assert_eq!(direction(chunk(113, &[&first_kind])), Direction::Outgoing);
         assert_eq!(direction(chunk(276, &[&second_kind])), Direction::Multicast);
         assert_eq!(direction(chunk(113, &[&[0]])), Direction::Unknown);

@@ -23,12 +23,25 @@ pub(super) const PERIOD: Duration = Duration::from_millis(10);
 /// How often it makes sure that the interface is still there; libpcap does not always tell.
 const INTERFACE_CHECK: Duration = Duration::from_secs(1);
 
+/// How long the kernel gathers packets before it hands them over: a capture may have to wait for
+/// two of these before it knows that nothing is left.
+pub(super) const RETIRE: Duration = Duration::from_millis(25);
+
+/// How long after an instant the pump has to find nothing, so that all that arrived before the
+/// instant is known to be given.
+pub(super) const SETTLED: Duration = RETIRE.saturating_mul(2).saturating_add(PERIOD);
+
+/// Why nothing more comes of an interface that is no more.
+const GONE: &str = "the interface is gone";
+
 /// Why a chunk is not filled further.
 enum Filled {
     Full,
     /// Nothing has come.
     Idle,
-    Over(End),
+    /// The file was read to its end.
+    Over,
+    Failed(String),
 }
 
 /// What the thread has.
@@ -40,6 +53,10 @@ pub(super) struct Pump {
     /// The index of a device that is an interface.
     index: Option<i32>,
     check_at: BootTime,
+    gone: bool,
+    /// What is wrong with the device, and since when.
+    trouble: Option<(String, BootTime)>,
+    is_file: bool,
     /// When the drop counter is read again, should the device never be idle.
     count_at: BootTime,
     /// The drop counter can be read.
@@ -47,14 +64,27 @@ pub(super) struct Pump {
 }
 
 impl Pump {
+    /// `index` is that of a device that is an interface.
     pub(super) fn new(
         source: Source,
         queue: Arc<Queue>,
-        (name, index): (String, Option<i32>),
+        name: String,
+        index: Option<i32>,
+        is_file: bool,
     ) -> Self {
         let now = clock::boot_time();
-        let check_at = now + INTERFACE_CHECK;
-        Self { source, queue, name, index, check_at, count_at: now, counts: true }
+        Self {
+            source,
+            queue,
+            name,
+            index,
+            check_at: now + INTERFACE_CHECK,
+            gone: false,
+            trouble: None,
+            is_file,
+            count_at: now,
+            counts: true,
+        }
     }
 
     /// Reads until it is stopped or nothing more comes.
@@ -76,23 +106,36 @@ impl Pump {
             if chunk.packets() > 0 {
                 self.queue.put(chunk);
             }
-            match filled {
-                Filled::Full if begun.boot < self.count_at => {}
-                Filled::Full => self.count(begun.boot),
-                Filled::Idle => {
+            let trouble = match filled {
+                Filled::Full if begun.boot < self.count_at => continue,
+                Filled::Full => {
                     self.count(begun.boot);
-                    self.queue.set_idle(begun.wall);
-                    if self.is_gone(begun.boot) {
-                        return End::Lost("the interface is gone".to_owned());
-                    }
-                    self.queue.rest(PERIOD);
+                    continue;
                 }
-                Filled::Over(end) => {
-                    self.count(begun.boot);
-                    return end;
-                }
+                Filled::Idle => self.is_gone(begun.boot).then(|| GONE.to_owned()),
+                Filled::Over => return End::File,
+                Filled::Failed(why) => Some(why),
+            };
+            self.count(begun.boot);
+            if let Some(why) = self.outlasts(trouble, begun.boot) {
+                return End::Lost(why);
             }
+            if self.trouble.is_none() {
+                self.queue.set_idle(begun.wall);
+            }
+            self.queue.rest(PERIOD);
         }
+    }
+
+    /// A device in trouble may have packets left: the kernel hands over what it has gathered when
+    /// its time is up, though the device is gone. So it is lost only when trouble lasts.
+    fn outlasts(&mut self, trouble: Option<String>, now: BootTime) -> Option<String> {
+        let Some(why) = trouble else {
+            self.trouble = None;
+            return None;
+        };
+        let (first, since) = self.trouble.get_or_insert((why, now));
+        (self.is_file || now.since(*since) >= SETTLED).then(|| first.clone())
     }
 
     fn fill(&mut self, chunk: &mut Chunk) -> Filled {
@@ -100,8 +143,8 @@ impl Pump {
             match self.source.take() {
                 Ok(Next::Packet(packet)) => chunk.push(&packet),
                 Ok(Next::Idle) => return Filled::Idle,
-                Ok(Next::End) => return Filled::Over(End::File),
-                Err(error) => return Filled::Over(End::Lost(error.to_string())),
+                Ok(Next::End) => return Filled::Over,
+                Err(error) => return Filled::Failed(error.to_string()),
             }
         }
         Filled::Full
@@ -123,10 +166,11 @@ impl Pump {
     }
 
     fn is_gone(&mut self, now: BootTime) -> bool {
-        if self.index.is_none() || now < self.check_at {
-            return false;
+        if self.index.is_some() && now >= self.check_at {
+            self.check_at = now + INTERFACE_CHECK;
+            // Another one may get its name; this one does not come back.
+            self.gone |= interface::index(&self.name) != self.index;
         }
-        self.check_at = now + INTERFACE_CHECK;
-        interface::index(&self.name) != self.index
+        self.gone
     }
 }

@@ -143,7 +143,7 @@ impl Queue {
     /// Whether all was read and taken.
     pub(super) fn is_exhausted(&self) -> bool {
         let book = self.book();
-        book.end == Some(End::File) && book.chunks.is_empty()
+        book.end.is_some() && book.chunks.is_empty()
     }
 
     pub(super) fn lost(&self) -> Option<String> {
@@ -263,7 +263,7 @@ mod tests {
         queue.end(End::Lost("gone".to_owned()));
         assert!(!queue.is_read_up(at(5)));
         assert!(queue.take().is_some());
-        assert!(queue.is_read_up(at(6)) && !queue.is_exhausted());
+        assert!(queue.is_read_up(at(6)) && queue.is_exhausted());
         assert_eq!(queue.lost().as_deref(), Some("gone"));
     }
 }

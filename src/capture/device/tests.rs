@@ -38,8 +38,13 @@ fn ip(arguments: &str) {
 }
 
 fn opening(name: &str) -> Opening {
+    let budget = &Arc::new(Budget::new(1 << 30));
     let settings = PrivateSettings { memory_bytes: MEMORY_BYTES, promiscuous: true };
-    Opening::of_device(name, settings).unwrap()
+    Opening::of_device(name, settings, budget).unwrap()
+}
+
+fn file_opening(path: &Path) -> Opening {
+    Opening::of_file(path, &Arc::new(Budget::new(1 << 30))).unwrap()
 }
 
 /// Begins with what comes now.
@@ -76,7 +81,7 @@ fn drain(device: &mut Device, bell: &Bell, at: WallTime) -> (u64, Loss) {
         lost.overrun += loss.overrun;
     };
     wait_until(|| {
-        while let Some(Step { chunk, loss }) = device.step() {
+        while let Some(Step { chunk, loss, .. }) = device.step() {
             taken += u64::try_from(chunk.frames().count()).unwrap();
             add(loss);
         }
@@ -115,14 +120,13 @@ fn file(packets: u32) -> (TempDir, std::path::PathBuf) {
 fn a_file_comes_whole_in_order_and_to_the_nanosecond_however_small_the_queue() {
     let (_folder, path) = file(5_000);
     for memory_bytes in [0, FILE_MEMORY_BYTES] {
-        let opening = Opening { memory_bytes, ..Opening::of_file(&path).unwrap() };
+        let opening = Opening { memory_bytes, ..file_opening(&path) };
         assert_eq!(opening.link_type(), LinkType::RawIp);
         let (mut device, bell) = start(opening, "");
         assert_eq!(device.held_from(), WallTime::from_nanos(0));
         let mut numbers = Vec::new();
-        while !device.ended() {
-            let Some(Step { chunk, loss }) = device.step() else {
-                assert!(!device.is_past(WallTime::default()) || device.ended());
+        while !device.is_exhausted() {
+            let Some(Step { chunk, loss, .. }) = device.step() else {
                 bell.wait(SECOND);
                 continue;
             };
@@ -146,10 +150,10 @@ fn a_file_that_is_cut_gives_its_whole_packets_and_says_so() {
     let (_folder, path) = file(100);
     let whole = std::fs::read(&path).unwrap();
     std::fs::write(&path, &whole[..whole.len() - 100]).unwrap();
-    let (mut device, bell) = start(Opening::of_file(&path).unwrap(), "");
+    let (mut device, bell) = start(file_opening(&path), "");
     let (taken, loss) = drain(&mut device, &bell, WallTime::default());
     assert_eq!((taken, loss), (99, Loss::default()));
-    assert!(!device.ended());
+    assert!(device.is_exhausted());
     let why = device.lost().unwrap();
     assert!(why.contains("reading packets: truncated"), "{why}");
 }
@@ -214,7 +218,8 @@ fn a_device_that_goes_away_is_told() {
 fn a_device_that_is_down_or_missing_is_refused_in_libpcap_s_words() {
     in_namespace(|| {
         let settings = PrivateSettings { memory_bytes: MEMORY_BYTES, promiscuous: false };
-        let refused = |name| Opening::of_device(name, settings).unwrap_err().to_string();
+        let budget = Arc::new(Budget::new(MEMORY_BYTES));
+        let refused = |name| Opening::of_device(name, settings, &budget).unwrap_err().to_string();
         let missing = refused("nowhere0");
         assert!(missing.contains("'nowhere0'") && missing.contains("No such device"), "{missing}");
     });
@@ -232,7 +237,7 @@ fn of_all_interfaces_at_once_the_way_of_each_packet_is_known() {
             while let Some(Step { chunk, .. }) = device.step() {
                 // Beside them there is the talk of a cable that was just plugged in.
                 let own = |frame: &Frame<'_>| frame.data.ends_with(&[7; 10]);
-                directions.extend(chunk.frames().filter(own).map(|frame| frame.direction));
+                directions.extend(chunk.frames().filter(own).map(|frame| frame.direction()));
             }
             device.is_past(now)
         });
@@ -245,7 +250,7 @@ fn of_all_interfaces_at_once_the_way_of_each_packet_is_known() {
 fn a_stop_is_prompt_whatever_the_pump_is_at() {
     let (_folder, path) = file(5_000);
     let waiting = || {
-        let opening = Opening { memory_bytes: 0, ..Opening::of_file(&path).unwrap() };
+        let opening = Opening { memory_bytes: 0, ..file_opening(&path) };
         start(opening, "").0
     };
     let stop = |device: Device| {
@@ -268,7 +273,7 @@ fn a_pipe_that_nobody_fills_holds_nobody_up_for_long() {
     let packet = std::fs::read(path).unwrap();
     let mut end = std::fs::OpenOptions::new().read(true).write(true).open(&pipe).unwrap();
     std::io::Write::write_all(&mut end, &packet).unwrap();
-    let (device, _bell) = start(Opening::of_file(&pipe).unwrap(), "");
+    let (device, _bell) = start(file_opening(&pipe), "");
     let begun = clock::boot_time();
     device.stop();
     assert!(clock::boot_time().since(begun) < Duration::from_millis(300));

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::cli::output::{Rows, maybe_second, second, section};
 use crate::clock::WallTime;
-use crate::model::{Capture, Segment, SegmentState};
+use crate::model::{Capture, Compression, FileForm, FileFormat, Segment, SegmentState};
 use crate::units::{Bytes, Span};
 
 pub(super) fn text(capture: &Capture) -> String {
@@ -37,6 +37,7 @@ fn what(capture: &Capture) -> String {
     rows.row(["host", &plan.host]);
     rows.row(["storage", &plan.storage]);
     rows.row(["notify", &plan.notify.join(", ")]);
+    form(&mut rows, plan.file);
     rows.finish()
 }
 
@@ -80,7 +81,27 @@ fn limits(capture: &Capture) -> String {
         bytes => bytes.to_string(),
     };
     rows.row(["bytes per packet", &bytes_per_packet]);
+    if let Some(segments) = limits.segments {
+        rows.row(["bytes per file", &Bytes(segments.bytes).rounded()]);
+        if let Some(keep) = segments.keep {
+            rows.row(["files kept", &format!("the newest {keep}")]);
+        }
+    }
     rows.finish()
+}
+
+/// How the files are written, where that is not the usual way.
+fn form(rows: &mut Rows, file: FileForm) {
+    match file.format {
+        FileFormat::Pcapng => {}
+        FileFormat::Pcap => {
+            rows.row(["format", "pcap; the event and what was lost are not in the files"]);
+        }
+    }
+    match file.compression {
+        Compression::None => {}
+        Compression::Zstd => rows.row(["compression", "zstd"]),
+    }
 }
 
 fn packets(capture: &Capture) -> String {
@@ -99,6 +120,10 @@ fn packets(capture: &Capture) -> String {
             totals.dropped_by_kernel, totals.overrun
         ),
     ]);
+    let truncated: u64 = capture.interfaces.iter().map(|interface| interface.truncated).sum();
+    if truncated > 0 {
+        rows.row(["truncated", &format!("{truncated} were longer than what was kept of them")]);
+    }
     rows.finish()
 }
 

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use crate::config::Config;
 use crate::units::Bytes;
-use crate::{notify, source, upload};
+use crate::{capture, notify, source, upload};
 
 /// One configured part of the worker.
 #[derive(Debug, Serialize)]
@@ -29,11 +29,7 @@ pub(super) fn parts(config: &Config) -> Vec<Part> {
     ];
     let listen = config.control.listen.iter();
     parts.extend(listen.map(|address| part("control", "", "listen", address.to_string())));
-    let recorders = config.capture.recorders.iter();
-    parts.extend(recorders.map(|recorder| {
-        let memory = Bytes(recorder.memory_bytes).rounded();
-        part("recorder", &recorder.interface, "ring", format!("{memory} of memory"))
-    }));
+    parts.extend(rings(&config.capture));
     parts.extend(config.sources.iter().map(|(name, settings)| source(name, settings)));
     parts.extend(config.storages.iter().map(|(name, settings)| storage(name, settings)));
     parts.extend(config.notifiers.iter().map(|(name, settings)| notifier(name, settings)));
@@ -42,6 +38,37 @@ pub(super) fn parts(config: &Config) -> Vec<Part> {
 
 fn part(part: &'static str, name: &str, kind: &'static str, what: String) -> Part {
     Part { part, name: name.to_owned(), kind, what }
+}
+
+/// The recorders, and the memory that they and the captures may take.
+fn rings(settings: &capture::Settings) -> Vec<Part> {
+    let mut parts = Vec::with_capacity(settings.recorders.len() + 2);
+    for recorder in &settings.recorders {
+        let what = ring(recorder.memory_bytes, recorder.bytes_per_packet, recorder.promiscuous);
+        parts.push(part("recorder", &recorder.interface, "ring", what));
+    }
+    if settings.recorders.is_empty() {
+        let what = "nothing is recorded: captures hold nothing from before their event";
+        parts.push(part("recorder", "", "none", what.to_owned()));
+    }
+    let private = &settings.private;
+    let what = ring(private.memory_bytes, 0, private.promiscuous);
+    let what = format!("{what}, while a capture runs on an interface that is not recorded");
+    parts.push(part("recorder", "", "on demand", what));
+    let what = format!("{} for all rings and buffers", Bytes(settings.memory_bytes).rounded());
+    parts.push(part("memory", "", "ceiling", what));
+    parts
+}
+
+fn ring(memory_bytes: u64, bytes_per_packet: u32, promiscuous: bool) -> String {
+    let mut what = format!("{} of memory", Bytes(memory_bytes).rounded());
+    if bytes_per_packet > 0 {
+        what.push_str(&format!(", {bytes_per_packet} bytes of each packet"));
+    }
+    if promiscuous {
+        what.push_str(", promiscuous");
+    }
+    what
 }
 
 fn source(name: &str, settings: &source::Settings) -> Part {

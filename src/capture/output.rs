@@ -1,0 +1,295 @@
+//! Where the bytes of a file go: from an aligned buffer past the page cache to the disk, or as a
+//! stream to whoever reads it. Hashed on the way if somebody wants to verify them.
+//!
+//! Page-cache writes are what a fast capture stalls on. Where the file system refuses direct I/O
+//! the same writes go through the cache. It knows nothing of packets and of names.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+
+use crate::capture::Error;
+use crate::capture::aligned::{ALIGNMENT, AlignedBuffer, HUGE_PAGE_BYTES};
+use crate::capture::digest::Digest;
+use crate::durable;
+use crate::pcapng::Sink;
+
+/// What one write takes at least, in bytes: large enough that the system call and the disk's overhead
+/// vanish. With a burst beside it the buffer is one huge page.
+const WRITE_BYTES: usize = 1536 * 1024;
+
+/// What the buffer takes for bursts of this size, in bytes.
+pub(super) const fn buffer_bytes(burst: usize) -> usize {
+    (WRITE_BYTES + burst).next_multiple_of(HUGE_PAGE_BYTES)
+}
+
+/// Files are for the service and its group.
+pub(super) const MODE: u32 = 0o640;
+
+/// What stands for the path of a stream in error texts.
+const STREAM: &str = "the output stream";
+
+/// Bytes on their way.
+#[derive(Debug)]
+pub(super) struct Output {
+    file: File,
+    kind: Kind,
+    path: PathBuf,
+    buffer: AlignedBuffer,
+    /// The most that is put between two looks for room, in bytes.
+    burst: usize,
+    /// Bytes before the buffer; of a file whole pages.
+    written: u64,
+    /// Of a capture whose file is verified in its storage.
+    digest: Option<Digest>,
+    /// Bytes that the last sync has covered; none before the first.
+    synced: Option<u64>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// Written in whole pages; the last one is written again when there is more of it.
+    File,
+    /// Somebody reads it as it comes: a pipe, a terminal, a device.
+    Stream,
+}
+
+/// All of its bytes are written; they may not be synced.
+#[derive(Debug)]
+pub(super) struct Written {
+    pub(super) file: File,
+    pub(super) size_bytes: u64,
+    pub(super) sha256: Option<String>,
+}
+
+impl Output {
+    /// Creates a file. Between two calls of [`make_room`](Self::make_room) at most `burst` bytes
+    /// may be put into it.
+    pub(super) fn create(path: PathBuf, burst: usize, hashed: bool) -> Result<Self, Error> {
+        let open = |flags: OFlag| {
+            let mut options = OpenOptions::new();
+            options.write(true).create(true).truncate(true).mode(MODE);
+            options.custom_flags(flags.bits()).open(&path)
+        };
+        let file = match open(OFlag::O_DIRECT) {
+            Err(error) if error.kind() == io::ErrorKind::InvalidInput => open(OFlag::empty()),
+            outcome => outcome,
+        };
+        let file = file.map_err(Error::file("creating", &path))?;
+        Ok(Self::new(file, Kind::File, path, burst, hashed))
+    }
+
+    /// Writes to what is open already.
+    pub(super) fn stream(file: File, burst: usize) -> Self {
+        Self::new(file, Kind::Stream, PathBuf::from(STREAM), burst, false)
+    }
+
+    fn new(file: File, kind: Kind, path: PathBuf, burst: usize, hashed: bool) -> Self {
+        let buffer = AlignedBuffer::new(buffer_bytes(burst));
+        let digest = hashed.then(Digest::default);
+        Self { file, kind, path, buffer, burst, written: 0, digest, synced: None }
+    }
+
+    /// Bytes so far.
+    pub(super) fn len(&self) -> u64 {
+        self.written + u64::try_from(self.buffer.len()).unwrap_or(u64::MAX)
+    }
+
+    /// Makes sure that a burst fits into the buffer.
+    pub(super) fn make_room(&mut self) -> Result<(), Error> {
+        if self.buffer.room() < self.burst { self.write_pages() } else { Ok(()) }
+    }
+
+    /// Hands a stream's reader what there is: nothing more comes for the moment.
+    pub(super) fn pass_on(&mut self) -> Result<(), Error> {
+        match self.kind {
+            Kind::Stream => self.write_pages(),
+            Kind::File => Ok(()),
+        }
+    }
+
+    /// Writes everything so far, the last page of a file padded with zeros.
+    pub(super) fn write_all(&mut self) -> Result<(), Error> {
+        self.write_pages()?;
+        self.write_rest()
+    }
+
+    /// Brings everything so far to the disk, with the name of the file the first time.
+    pub(super) fn sync(&mut self) -> Result<(), Error> {
+        if self.synced == Some(self.len()) {
+            return Ok(());
+        }
+        self.write_all()?;
+        if self.kind == Kind::File {
+            self.file.sync_data().map_err(Error::file("syncing", &self.path))?;
+            if self.synced.is_none() {
+                let synced = durable::sync_directory_of(&self.path);
+                synced.map_err(Error::file("syncing the folder of", &self.path))?;
+            }
+        }
+        self.synced = Some(self.len());
+        Ok(())
+    }
+
+    /// Writes the rest and cuts the padding.
+    pub(super) fn finish(mut self) -> Result<Written, Error> {
+        self.write_all()?;
+        let size_bytes = self.len();
+        if self.kind == Kind::File {
+            self.file.set_len(size_bytes).map_err(Error::file("cutting", &self.path))?;
+        }
+        let sha256 = self.digest.map(|mut digest| {
+            digest.update(self.buffer.bytes());
+            digest.hexadecimal()
+        });
+        Ok(Written { file: self.file, size_bytes, sha256 })
+    }
+
+    /// Writes the whole pages of the buffer; of a stream all of it.
+    fn write_pages(&mut self) -> Result<(), Error> {
+        let count = match self.kind {
+            Kind::File => self.buffer.whole_pages(),
+            Kind::Stream => self.buffer.len(),
+        };
+        if count == 0 {
+            return Ok(());
+        }
+        let bytes = &self.buffer.bytes()[..count];
+        let written = match self.kind {
+            Kind::File => write_at(&self.file, bytes, self.written),
+            Kind::Stream => (&self.file).write_all(bytes),
+        };
+        written.map_err(Error::file("writing", &self.path))?;
+        if let Some(digest) = &mut self.digest {
+            digest.update(bytes);
+        }
+        self.buffer.consume(count);
+        self.written += u64::try_from(count).unwrap_or(u64::MAX);
+        Ok(())
+    }
+
+    /// Writes the last page, padded. Its bytes stay in the buffer: the page is written again when
+    /// there are more of them. A stream has none.
+    fn write_rest(&mut self) -> Result<(), Error> {
+        debug_assert!(self.buffer.len() < ALIGNMENT, "whole pages are written before");
+        if self.buffer.len() == 0 {
+            return Ok(());
+        }
+        let bytes = self.buffer.padded();
+        write_at(&self.file, bytes, self.written).map_err(Error::file("writing", &self.path))
+    }
+}
+
+impl Sink for Output {
+    #[inline]
+    fn put(&mut self, bytes: &[u8]) {
+        self.buffer.slot(bytes.len()).copy_from_slice(bytes);
+    }
+
+    #[inline]
+    fn slot(&mut self, length: usize) -> &mut [u8] {
+        self.buffer.slot(length)
+    }
+}
+
+/// Writes at an offset. Some file systems take the flag for direct I/O and refuse the write.
+fn write_at(file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
+    match file.write_all_at(bytes, offset) {
+        Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
+            let flags = OFlag::from_bits_truncate(fcntl(file, FcntlArg::F_GETFL)?);
+            fcntl(file, FcntlArg::F_SETFL(flags - OFlag::O_DIRECT))?;
+            file.write_all_at(bytes, offset)
+        }
+        outcome => outcome,
+    }
+}
+
+/// The name under which a file stands while it is written.
+pub(super) fn part_of(whole: &Path) -> PathBuf {
+    let mut part = whole.as_os_str().to_owned();
+    part.push(".part");
+    part.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::capture::digest;
+    use std::fs;
+
+    fn content(length: usize) -> Vec<u8> {
+        (0..length).map(|position| u8::try_from(position % 251).unwrap()).collect()
+    }
+
+    #[test]
+    fn a_finished_file_holds_what_was_put_and_its_hash_is_that_of_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.pcapng");
+        let content = content(3 * WRITE_BYTES + 12_345);
+        let mut output = Output::create(path.clone(), 100_000, true).unwrap();
+        for chunk in content.chunks(77_777) {
+            output.make_room().unwrap();
+            output.put(chunk);
+        }
+        let written = output.finish().unwrap();
+        assert_eq!(fs::read(&path).unwrap(), content);
+        assert_eq!(written.size_bytes, u64::try_from(content.len()).unwrap());
+        assert_eq!(written.sha256, Some(digest::of_file(&path).unwrap()));
+    }
+
+    #[test]
+    fn syncing_in_the_middle_of_a_page_loses_and_repeats_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.pcapng");
+        let content = content(30_000);
+        let mut output = Output::create(path.clone(), 100_000, true).unwrap();
+        for chunk in content.chunks(1_111) {
+            output.put(chunk);
+            output.sync().unwrap();
+            let on_disk = fs::read(&path).unwrap();
+            let length = usize::try_from(output.len()).unwrap();
+            assert_eq!(on_disk[..length], content[..length]);
+            assert!(on_disk[length..].iter().all(|byte| *byte == 0));
+        }
+        let written = output.finish().unwrap();
+        assert_eq!(fs::read(&path).unwrap(), content);
+        assert_eq!(written.sha256, Some(digest::of_file(&path).unwrap()));
+    }
+
+    #[test]
+    fn a_file_system_without_direct_io_takes_the_same_writes() {
+        let Ok(folder) = tempfile::tempdir_in("/dev/shm") else {
+            println!("skipped: /dev/shm cannot be written");
+            return;
+        };
+        let path = folder.path().join("a.pcapng");
+        let mut output = Output::create(path.clone(), 10_000, false).unwrap();
+        output.put(&content(5_000));
+        output.sync().unwrap();
+        let written = output.finish().unwrap();
+        assert_eq!((written.size_bytes, fs::read(&path).unwrap()), (5_000, content(5_000)));
+    }
+
+    #[test]
+    fn a_stream_gets_every_byte_once_and_no_padding() {
+        let (mut reader, writer) = io::pipe().unwrap();
+        let mut output = Output::stream(File::from(std::os::fd::OwnedFd::from(writer)), 10_000);
+        output.put(&content(5_000));
+        output.pass_on().unwrap();
+        output.put(&content(700));
+        output.sync().unwrap();
+        assert_eq!(output.finish().unwrap().size_bytes, 5_700);
+        let mut received = Vec::new();
+        io::Read::read_to_end(&mut reader, &mut received).unwrap();
+        assert_eq!(received, [content(5_000), content(700)].concat());
+    }
+
+    #[test]
+    fn a_folder_that_is_not_there_is_named() {
+        let error = Output::create("/nowhere/a.pcapng.part".into(), 1, false).unwrap_err();
+        assert!(error.sentence().contains("creating /nowhere/a.pcapng.part: "), "{error}");
+    }
+}

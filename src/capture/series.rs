@@ -1,0 +1,480 @@
+//! The files of one capture, one after the other.
+//!
+//! ```text
+//! put -> current segment --full--> closed --a thread--> sealed --> told, or kept in the ring of files
+//! ```
+//!
+//! A file is sealed beside the capture, not in it: syncing and packing take longer than a ring
+//! holds. Invariant: the files that are kept never hold more than the limit together.
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::thread::JoinHandle;
+
+use crate::capture::format::Beginning;
+use crate::capture::names::{FileNames, Names};
+use crate::capture::output::{Output, buffer_bytes};
+use crate::capture::sealing::Sealing;
+use crate::capture::segment::{Segment, burst};
+use crate::capture::{Error, recovery};
+use crate::model::{Compression, FileForm, Limits, SealedFile, SegmentLimits};
+use crate::pcapng::{PacketBlock, Statistics};
+use crate::{durable, spawn};
+
+/// Where the files go, and how they are written.
+#[derive(Debug)]
+pub(super) enum Target {
+    Files {
+        names: Names,
+        /// Whether the files will be verified in a storage.
+        hashed: bool,
+    },
+    /// One file without an end, to somebody who reads it.
+    Stream(File),
+}
+
+/// What became of a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Put {
+    Written,
+    /// It belongs into the next file.
+    SegmentFull,
+    /// No file of the capture has room for it.
+    LimitReached,
+}
+
+/// The files of a capture.
+#[derive(Debug)]
+pub(super) struct Series {
+    beginning: Beginning,
+    form: FileForm,
+    /// None for a stream, which has no file to publish.
+    place: Option<Place>,
+    limit_bytes: u64,
+    segments: Option<SegmentLimits>,
+    /// The most that is put between two looks for room, in bytes.
+    block_bytes: usize,
+    current: Segment,
+    index: u32,
+    /// The file before, while it is being sealed.
+    sealing: Option<JoinHandle<Result<SealedFile, Error>>>,
+    /// Sealed and not yet told.
+    sealed: VecDeque<SealedFile>,
+    /// Of the files before the current one that are kept, in bytes before they are packed.
+    before_bytes: VecDeque<u64>,
+    /// Of all files before the current one.
+    before_packets: u64,
+}
+
+#[derive(Debug)]
+struct Place {
+    names: Names,
+    hashed: bool,
+    current: FileNames,
+}
+
+impl Series {
+    /// Begins the first file. The blocks that packets come from hold at most `block_bytes`.
+    pub(super) fn begin(
+        target: Target,
+        beginning: Beginning,
+        (form, limits): (FileForm, &Limits),
+        block_bytes: usize,
+    ) -> Result<Self, Error> {
+        let segments = limits.segments;
+        let first = segments.map_or(limits.bytes, |segments| segments.bytes.min(limits.bytes));
+        let burst = burst(&beginning.head(), block_bytes);
+        let (place, output) = match target {
+            Target::Stream(file) => (None, Output::stream(file, burst)),
+            Target::Files { names, hashed } => {
+                let current = names.of(0, form);
+                let inline = hashed && form.compression == Compression::None;
+                let output = Output::create(current.part.clone(), burst, inline)?;
+                (Some(Place { names, hashed, current }), output)
+            }
+        };
+        let current = match Segment::begin(output, &beginning, first) {
+            Ok(current) => current,
+            Err(error) => {
+                // Nothing was written, so nothing is worth keeping.
+                place.iter().try_for_each(|place| discard(&place.current))?;
+                return Err(error);
+            }
+        };
+        Ok(Self {
+            beginning,
+            form,
+            place,
+            limit_bytes: limits.bytes,
+            segments,
+            block_bytes,
+            current,
+            index: 0,
+            sealing: None,
+            sealed: VecDeque::new(),
+            before_bytes: VecDeque::new(),
+            before_packets: 0,
+        })
+    }
+
+    /// What the buffer of a capture takes, in bytes.
+    pub(super) fn buffer_bytes(beginning: &Beginning, block_bytes: usize) -> usize {
+        buffer_bytes(burst(&beginning.head(), block_bytes))
+    }
+
+    /// Packets so far, in all files.
+    #[inline]
+    pub(super) const fn packets(&self) -> u64 {
+        self.before_packets + self.current.packets()
+    }
+
+    /// Bytes of the files that are kept, as they are before they are packed.
+    pub(super) fn bytes(&self) -> u64 {
+        self.before_bytes.iter().sum::<u64>() + self.current.len()
+    }
+
+    /// Appends a packet, without I/O.
+    #[inline]
+    pub(super) fn put(&mut self, packet: &PacketBlock<'_>) -> Put {
+        if self.current.put(packet) {
+            return Put::Written;
+        }
+        // A packet that does not fit into a file of its own fits into none.
+        if self.next_limit().is_some() && self.current.packets() > 0 {
+            Put::SegmentFull
+        } else {
+            Put::LimitReached
+        }
+    }
+
+    /// What the next file may hold; none if there is no next.
+    fn next_limit(&self) -> Option<u64> {
+        let segments = self.segments.filter(|_| self.place.is_some())?;
+        if segments.keep.is_some() {
+            return Some(segments.bytes);
+        }
+        // Room for little more than the records of a file itself is no room.
+        let taken = self.bytes() + self.tail_bytes();
+        let left = self.limit_bytes.saturating_sub(taken).min(segments.bytes);
+        let head = u64::try_from(self.beginning.head().len()).unwrap_or(u64::MAX);
+        (left > (head + self.tail_bytes()) * 2).then_some(left)
+    }
+
+    /// What the end of the current file will take.
+    fn tail_bytes(&self) -> u64 {
+        u64::try_from(self.beginning.tail_len()).unwrap_or(u64::MAX)
+    }
+
+    /// Writes what has gathered, if another block would not fit into the buffer.
+    pub(super) fn make_room(&mut self) -> Result<(), Error> {
+        self.current.output().make_room()
+    }
+
+    /// Writes everything so far.
+    pub(super) fn write_all(&mut self) -> Result<(), Error> {
+        self.current.output().write_all()
+    }
+
+    /// Hands a stream's reader what there is.
+    pub(super) fn pass_on(&mut self) -> Result<(), Error> {
+        self.current.output().pass_on()
+    }
+
+    /// Brings everything so far to the disk.
+    pub(super) fn sync(&mut self) -> Result<(), Error> {
+        self.current.output().sync()
+    }
+
+    /// Ends the current file, which these counts end, and begins the next.
+    pub(super) fn rotate(&mut self, statistics: &[Statistics<'_>]) -> Result<(), Error> {
+        let (limit, tail) = (self.next_limit(), self.tail_bytes());
+        let (Some(place), Some(limit)) = (&mut self.place, limit) else { return Ok(()) };
+        let burst = burst(&self.beginning.head(), self.block_bytes);
+        let names = place.names.of(self.index + 1, self.form);
+        let inline = place.hashed && self.form.compression == Compression::None;
+        let output = Output::create(names.part.clone(), burst, inline)?;
+        let next = Segment::begin(output, &self.beginning, limit)?;
+        self.before_bytes.push_back(self.current.len() + tail);
+        self.before_packets += self.current.packets();
+        let full = std::mem::replace(&mut self.current, next);
+        let names = std::mem::replace(&mut place.current, names);
+        let sealing = Sealing {
+            closed: full.close(&self.beginning, statistics)?,
+            names,
+            index: self.index,
+            compression: self.form.compression,
+            hashed: place.hashed,
+        };
+        self.index += 1;
+        // At most one at a time: a disk that does not keep up slows the capture, not the host.
+        self.wait_for_sealing()?;
+        self.forget_oldest()?;
+        let name = format!("seal {}", sealing.index);
+        let thread = spawn::thread(&name, || sealing.seal());
+        self.sealing = Some(thread.map_err(|source| Error::Thread { name, source })?);
+        Ok(())
+    }
+
+    /// Files that are sealed by now, each told once. A ring of files tells none before its end.
+    pub(super) fn take_sealed(&mut self) -> Result<Vec<SealedFile>, Error> {
+        if self.sealing.as_ref().is_some_and(JoinHandle::is_finished) {
+            self.wait_for_sealing()?;
+        }
+        let is_ring = self.segments.is_some_and(|segments| segments.keep.is_some());
+        Ok(if is_ring { Vec::new() } else { self.sealed.drain(..).collect() })
+    }
+
+    fn wait_for_sealing(&mut self) -> Result<(), Error> {
+        let Some(thread) = self.sealing.take() else { return Ok(()) };
+        let sealed = thread.join().unwrap_or(Err(Error::Sealing))?;
+        self.sealed.push_back(sealed);
+        Ok(())
+    }
+
+    /// Makes room in a ring of files for the current one and the one before it.
+    fn forget_oldest(&mut self) -> Result<(), Error> {
+        let Some(keep) = self.segments.and_then(|segments| segments.keep) else { return Ok(()) };
+        let keep = usize::try_from(keep).unwrap_or(usize::MAX);
+        while self.sealed.len() + 2 > keep {
+            let Some(oldest) = self.sealed.pop_front() else { break };
+            durable::remove(&oldest.path).map_err(Error::file("removing", &oldest.path))?;
+            self.before_bytes.pop_front();
+        }
+        Ok(())
+    }
+
+    /// Ends the last file. Returns every file that was not told yet; where something went wrong,
+    /// also what, and the files are those that could be saved.
+    pub(super) fn end(mut self, statistics: &[Statistics<'_>]) -> Ended {
+        let waited = self.wait_for_sealing();
+        let Some(place) = self.place else {
+            let closed = self.current.close(&self.beginning, statistics);
+            return Ended { files: Vec::new(), error: closed.err() };
+        };
+        let mut files = Vec::from(self.sealed);
+        let part = place.current.part.clone();
+        let sealed = self.current.close(&self.beginning, statistics).and_then(|closed| {
+            let (index, compression) = (self.index, self.form.compression);
+            let Place { hashed, current: names, .. } = place;
+            Sealing { closed, names, index, compression, hashed }.seal()
+        });
+        let error = match sealed {
+            Ok(file) => {
+                files.push(file);
+                waited.err()
+            }
+            Err(error) => {
+                files.extend(saved(&part, self.index));
+                Some(error)
+            }
+        };
+        Ended { files, error }
+    }
+
+    /// Gives up writing, for this error: what has reached the disk is sealed as a partial file.
+    pub(super) fn abandon(mut self, error: Error) -> Ended {
+        if let Err(also) = self.wait_for_sealing() {
+            tracing::warn!("a file before the last was not sealed: {}", also.sentence());
+        }
+        let mut files = Vec::from(self.sealed);
+        drop(self.current);
+        if let Some(place) = self.place {
+            files.extend(saved(&place.current.part, self.index));
+        }
+        Ended { files, error: Some(error) }
+    }
+}
+
+/// What a capture leaves behind.
+#[derive(Debug)]
+pub(super) struct Ended {
+    pub(super) files: Vec<SealedFile>,
+    pub(super) error: Option<Error>,
+}
+
+/// Seals what has reached the disk, if anything did.
+fn saved(part: &std::path::Path, index: u32) -> Option<SealedFile> {
+    recovery::seal_part(part, index).unwrap_or_else(|error| {
+        tracing::warn!("a cut file stays as it is: {}", error.sentence());
+        None
+    })
+}
+
+fn discard(names: &FileNames) -> Result<(), Error> {
+    durable::remove(&names.part).map_err(Error::file("removing", &names.part))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+    use std::time::Duration;
+
+    use crate::capture::format::{Described, statistics};
+    use crate::clock::WallTime;
+    use crate::model::{CaptureId, FileFormat};
+    use crate::pcapng::recover;
+
+    /// Of a file in these tests, in bytes.
+    const SEGMENT_BYTES: u64 = 5_000;
+
+    fn beginning(format: FileFormat) -> Beginning {
+        let eth0 = Described { name: "eth0".to_owned(), filter: "tcp".to_owned(), link_type: 1 };
+        Beginning { format, comment: "{}".to_owned(), interfaces: vec![eth0], bytes_per_packet: 0 }
+    }
+
+    fn begin(
+        folder: &Path,
+        form: FileForm,
+        bytes: u64,
+        keep: Option<u32>,
+    ) -> Result<Series, Error> {
+        let names = Names::Spool { folder: folder.to_owned(), capture: CaptureId::from_text("c1") };
+        let limits = Limits {
+            duration: Duration::from_secs(1),
+            bytes,
+            packets: None,
+            bytes_per_packet: 0,
+            segments: Some(SegmentLimits { bytes: SEGMENT_BYTES, keep }),
+        };
+        let target = Target::Files { names, hashed: true };
+        Series::begin(target, beginning(form.format), (form, &limits), 1 << 17)
+    }
+
+    fn packet(at: i64) -> PacketBlock<'static> {
+        PacketBlock {
+            interface: 0,
+            at: WallTime::from_nanos(at),
+            parts: [&[1; 12], &[2; 4], &[3; 71]],
+            wire_len: 100,
+            flags: Some(1),
+            drop_count: None,
+            comment: None,
+        }
+    }
+
+    fn counts() -> [Statistics<'static>; 1] {
+        let at = WallTime::from_nanos(0);
+        [statistics(0, at, (at, at), [9; 4])]
+    }
+
+    /// Puts packets until a limit is reached or `most` are in; returns what was told on the way.
+    fn fill(series: &mut Series, most: i64) -> Vec<SealedFile> {
+        let mut told = Vec::new();
+        let mut next = 0;
+        while next < most {
+            match series.put(&packet(next)) {
+                Put::Written => next += 1,
+                Put::SegmentFull => {
+                    series.rotate(&counts()).unwrap();
+                    told.extend(series.take_sealed().unwrap());
+                }
+                Put::LimitReached => break,
+            }
+        }
+        told
+    }
+
+    #[test]
+    fn the_limit_holds_for_all_files_together_with_the_statistics_at_their_ends() {
+        for bytes in [700, 1_000, 1_001, 1_002, 1_003, 5_000, 12_345] {
+            let folder = tempfile::tempdir().unwrap();
+            let mut series = begin(folder.path(), FileForm::default(), bytes, None).unwrap();
+            let mut files = fill(&mut series, i64::MAX);
+            let packets = series.packets();
+            files.extend(series.end(&counts()).files);
+            let sum: u64 = files.iter().map(|file| file.size_bytes).sum();
+            assert!(sum <= bytes && sum + 900 > bytes, "{files:?}");
+            assert_eq!(files.iter().map(|file| file.packets).sum::<u64>(), packets);
+            for (index, file) in (0..).zip(&files) {
+                assert!(file.index == index && file.size_bytes <= SEGMENT_BYTES);
+                let found = recover(&mut File::open(&file.path).unwrap()).unwrap();
+                assert_eq!((found.whole_bytes, found.packets), (file.size_bytes, file.packets));
+            }
+            assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), files.len());
+        }
+    }
+
+    #[test]
+    fn packets_go_on_in_the_next_file_without_a_gap() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut series = begin(folder.path(), FileForm::default(), 1 << 20, None).unwrap();
+        let mut files = fill(&mut series, 500);
+        files.extend(series.end(&counts()).files);
+        assert!(files.len() > 5);
+        let nanos = |at: Option<WallTime>| at.unwrap().as_nanos();
+        let mut next = 0;
+        for file in &files {
+            assert_eq!(nanos(file.first_packet), next);
+            next = nanos(file.last_packet) + 1;
+            assert_eq!(digest_of(&file.path), file.sha256);
+        }
+        assert_eq!(next, 500);
+    }
+
+    fn digest_of(path: &Path) -> String {
+        crate::capture::digest::of_file(path).unwrap()
+    }
+
+    #[test]
+    fn a_ring_of_files_keeps_the_newest_and_never_more() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut series = begin(folder.path(), FileForm::default(), 1 << 20, Some(3)).unwrap();
+        for round in 0..500 {
+            while series.put(&packet(round)) == Put::SegmentFull {
+                series.rotate(&counts()).unwrap();
+                let names = std::fs::read_dir(folder.path()).unwrap();
+                assert!(names.count() <= 3);
+                assert!(series.take_sealed().unwrap().is_empty());
+            }
+            assert!(series.bytes() <= 3 * SEGMENT_BYTES);
+        }
+        let files = series.end(&counts()).files;
+        assert_eq!(files.len(), 3);
+        assert_eq!(files[2].last_packet, Some(WallTime::from_nanos(499)));
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 3);
+    }
+
+    #[test]
+    fn packed_and_classic_files_hold_the_same_packets() {
+        for format in [FileFormat::Pcapng, FileFormat::Pcap] {
+            for compression in [Compression::None, Compression::Zstd] {
+                let folder = tempfile::tempdir().unwrap();
+                let form = FileForm { format, compression };
+                let mut series = begin(folder.path(), form, 1 << 20, None).unwrap();
+                let mut files = fill(&mut series, 300);
+                files.extend(series.end(&counts()).files);
+                assert_eq!(files.iter().map(|file| file.packets).sum::<u64>(), 300);
+                for file in &files {
+                    assert_eq!(digest_of(&file.path), file.sha256);
+                }
+                // As a crash before the report would find them.
+                let found =
+                    recovery::seal_leftovers(folder.path(), &CaptureId::from_text("c1"), &[]);
+                let facts = |files: &[SealedFile]| -> Vec<_> {
+                    files.iter().map(|file| (file.index, file.packets, file.size_bytes)).collect()
+                };
+                assert_eq!(facts(&found), facts(&files));
+            }
+        }
+    }
+
+    #[test]
+    fn a_limit_below_the_files_own_records_is_refused_and_leaves_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let error = begin(folder.path(), FileForm::default(), 100, None).unwrap_err().to_string();
+        assert!(error.contains("100 bytes"), "{error}");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn first_and_last_are_by_time_not_by_place() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut series = begin(folder.path(), FileForm::default(), 10_000, None).unwrap();
+        let written = |at| series.put(&packet(at)) == Put::Written;
+        assert!([5, 3, 9, 7].into_iter().all(written));
+        let sealed = series.end(&counts()).files.remove(0);
+        let at = |nanos| Some(WallTime::from_nanos(nanos));
+        assert_eq!((sealed.first_packet, sealed.last_packet), (at(3), at(9)));
+    }
+}
