@@ -4,36 +4,19 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot make its capture has failed")]
 
 use std::collections::BTreeSet;
-use std::io::Write as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::process::Command;
 
-use hindsight::clock::WallTime;
-use hindsight::filter::{
-    Addresses, Entry, Filter, LinkType, Packet, Ports, Program, Protocol, compile,
-};
-use hindsight::pcapng::{self, Interface, PacketBlock, Section};
+use hindsight::filter::{Entry, Filter, LinkType, Packet, Program, compile};
+use support::captures::{Captured, Made};
+use support::five_tuple::{ICMP, ICMP6, Ip, SCTP, TCP, UDP, entry, selects};
 
-const TCP: u8 = 6;
-const UDP: u8 = 17;
-const ICMP: u8 = 1;
-const ICMP6: u8 = 58;
-const SCTP: u8 = 132;
-
-/// What the model knows of an IP packet.
-#[derive(Clone, Debug)]
-struct Ip {
-    source: IpAddr,
-    destination: IpAddr,
-    protocol: u8,
-    ports: Option<(u16, u16)>,
-    tags: usize,
-}
+#[cfg(test)]
+#[expect(dead_code, reason = "each test program uses some of the parts")]
+mod support;
 
 /// A frame of the capture, with its tags in place.
 struct Frame {
-    bytes: Vec<u8>,
-    wire_len: u32,
+    packet: Captured,
     /// Absent for what is no IP packet or is cut short.
     ip: Option<Ip>,
 }
@@ -105,11 +88,11 @@ fn frame(ip: &Ip, fragment: u16) -> Frame {
     let bytes = ethernet(&[7, 9][..ip.tags], ether_type, &packet);
     let later_fragment = fragment & 0x1fff != 0;
     let ip = Ip { ports: ip.ports.filter(|_| !later_fragment), ..ip.clone() };
-    Frame { wire_len: u32::try_from(bytes.len()).unwrap(), bytes, ip: Some(ip) }
+    Frame { packet: Captured::whole(bytes), ip: Some(ip) }
 }
 
 fn other(bytes: Vec<u8>) -> Frame {
-    Frame { wire_len: u32::try_from(bytes.len()).unwrap(), bytes, ip: None }
+    Frame { packet: Captured::whole(bytes), ip: None }
 }
 
 /// The capture: 10.0.0.1, 10.0.0.2 and fd00::1 are the host's own addresses.
@@ -152,7 +135,7 @@ fn capture() -> Vec<Frame> {
     ] {
         let ip = Ip { source, destination, protocol: UDP, ports: Some(ports), tags: 0 };
         let mut group = frame(&ip, 0);
-        group.bytes[..6].copy_from_slice(&to);
+        group.packet.bytes[..6].copy_from_slice(&to);
         frames.push(group);
     }
     let arp =
@@ -164,59 +147,23 @@ fn capture() -> Vec<Frame> {
     let ip =
         Ip { source: v4(1), destination: v4(9), protocol: TCP, ports: Some((443, 1)), tags: 1 };
     let whole = frame(&ip, 0);
-    for length in 0..=whole.bytes.len() {
-        let cut = other(whole.bytes[..length].to_vec());
-        frames.push(Frame { wire_len: 1_500, ..cut });
+    for length in 0..=whole.packet.bytes.len() {
+        let mut cut = other(whole.packet.bytes[..length].to_vec());
+        cut.packet.wire_len = 1_500;
+        frames.push(cut);
     }
     frames
 }
 
-/// The capture as a file; a frame's stamp is its number in seconds.
-fn write(frames: &[Frame]) -> tempfile::NamedTempFile {
-    let mut out = Vec::new();
-    pcapng::section_header(&mut out, &Section::default());
-    pcapng::interface_description(&mut out, &Interface { link_type: 1, ..Interface::default() });
-    for (number, frame) in (0_i64..).zip(frames) {
-        let packet = PacketBlock {
-            interface: 0,
-            at: WallTime::from_nanos(number * 1_000_000_000),
-            parts: [&frame.bytes, &[], &[]],
-            wire_len: frame.wire_len,
-            flags: None,
-            drop_count: None,
-            comment: None,
-        };
-        pcapng::enhanced_packet(&mut out, &packet);
-    }
-    let mut file = tempfile::NamedTempFile::with_suffix(".pcapng").unwrap();
-    file.write_all(&out).unwrap();
-    file
-}
-
-/// The numbers of the frames that tcpdump selects: the seconds of the stamps in what it writes.
-fn tcpdump(file: &tempfile::NamedTempFile, text: &str) -> BTreeSet<usize> {
-    let output = Command::new("tcpdump")
-        .args(["-r"])
-        .arg(file.path())
-        .args(["-w", "-", text])
-        .output()
-        .unwrap();
-    let complaint = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "tcpdump '{text}': {complaint}");
-    let word = |at: usize| u32::from_le_bytes(output.stdout[at..at + 4].try_into().unwrap());
-    let mut numbers = BTreeSet::new();
-    // A file header of 24 bytes, then records: seconds, fraction, captured and original length.
-    let mut at = 24;
-    while at < output.stdout.len() {
-        numbers.insert(word(at) as usize);
-        at += 16 + word(at + 8) as usize;
-    }
-    numbers
+/// The frames as a file for tcpdump, under their numbers.
+fn write(frames: &[Frame]) -> Made {
+    let packets = frames.iter().map(|frame| frame.packet.clone());
+    Made::of(LinkType::Ethernet, packets.collect())
 }
 
 fn selected(program: &Program, frames: &[Frame]) -> BTreeSet<usize> {
     let mut numbers = BTreeSet::new();
-    for (number, frame) in frames.iter().enumerate() {
+    for (number, Frame { packet: frame, .. }) in frames.iter().enumerate() {
         let whole = Packet { data: &frame.bytes, vlan: None, wire_len: frame.wire_len };
         let passes = program.selects(&whole);
         if passes {
@@ -231,57 +178,6 @@ fn selected(program: &Program, frames: &[Frame]) -> BTreeSet<usize> {
         }
     }
     numbers
-}
-
-/// Whether an entry selects a packet, by the words of its definition.
-fn model(entry: &Entry, own: &[IpAddr], ip: &Ip) -> bool {
-    let protocol = match entry.protocol {
-        None => true,
-        Some(Protocol::Tcp) => ip.protocol == TCP,
-        Some(Protocol::Udp) => ip.protocol == UDP,
-        Some(Protocol::Icmp) => ip.protocol == ICMP || ip.protocol == ICMP6,
-    };
-    let within = |list: &[Addresses], address: IpAddr| {
-        list.is_empty() || list.iter().any(|one| holds(one, address))
-    };
-    let port_within = |list: &[Ports], port: Option<u16>| {
-        let among = |port| list.iter().any(|ports| (ports.first..=ports.last).contains(&port));
-        list.is_empty() || port.is_some_and(among)
-    };
-    let (source_port, destination_port) = ip.ports.unzip();
-    let (source, destination) = ((ip.source, source_port), (ip.destination, destination_port));
-    let ways = [(source, destination), (destination, source)];
-    let either = ways.into_iter().any(|((here, here_port), (there, there_port))| {
-        let only_remote = !entry.remote_ip.is_empty() && entry.local_port.is_empty();
-        let told = !entry.local_ip.is_empty() || only_remote;
-        // If exactly one end is the host's own, that is the local one.
-        let may_be_local =
-            told || own.contains(&here) == own.contains(&there) || own.contains(&here);
-        may_be_local
-            && within(&entry.local_ip, here)
-            && within(&entry.remote_ip, there)
-            && port_within(&entry.local_port, here_port)
-            && port_within(&entry.remote_port, there_port)
-    });
-    protocol && either && ip.tags <= 1
-}
-
-fn holds(addresses: &Addresses, address: IpAddr) -> bool {
-    let bits = |address: IpAddr| match address {
-        IpAddr::V4(v4) => (32, u128::from(v4.to_bits())),
-        IpAddr::V6(v6) => (128, v6.to_bits()),
-    };
-    let (width, value) = bits(address);
-    match *addresses {
-        Addresses::One(one) => one == address,
-        Addresses::Range(first, last) => {
-            bits(first).0 == width && (bits(first).1..=bits(last).1).contains(&value)
-        }
-        Addresses::Network(network, prefix) => {
-            let host = |bits: u128| bits.checked_shr(width - u32::from(prefix)).unwrap_or(0);
-            bits(network).0 == width && host(value) == host(bits(network).1)
-        }
-    }
 }
 
 const EXPRESSIONS: [&str; 72] = [
@@ -396,32 +292,17 @@ const ENTRIES: [[&str; 5]; 33] = [
     ["tcp", "192.0.2.1", "", "", ""],
 ];
 
-fn entry([protocol, local_ip, remote_ip, local_port, remote_port]: [&str; 5]) -> Entry {
-    Entry {
-        protocol: Protocol::parse("protocol", protocol).unwrap(),
-        local_ip: Addresses::parse_list("local_ip", local_ip).unwrap(),
-        remote_ip: Addresses::parse_list("remote_ip", remote_ip).unwrap(),
-        local_port: Ports::parse_list("local_port", local_port).unwrap(),
-        remote_port: Ports::parse_list("remote_port", remote_port).unwrap(),
-    }
-}
-
 fn own_addresses() -> [Vec<IpAddr>; 3] {
     [Vec::new(), vec![v4(1)], vec![v4(1), v4(2), v6(1), v6(1)]]
 }
 
 /// Compares with tcpdump; returns what is selected.
-fn compare(
-    filter: &Filter,
-    own: &[IpAddr],
-    frames: &[Frame],
-    file: &tempfile::NamedTempFile,
-) -> BTreeSet<usize> {
+fn compare(filter: &Filter, own: &[IpAddr], frames: &[Frame], file: &Made) -> BTreeSet<usize> {
     let program = compile(filter, own, LinkType::Ethernet).unwrap();
     let text = filter.expression_for(own);
     assert_eq!(program.text(), text);
     let selected = selected(&program, frames);
-    assert_eq!(selected, tcpdump(file, &text), "{text}");
+    assert_eq!(Ok(&selected), file.tcpdump(&text).as_ref(), "{text}");
     selected
 }
 
@@ -451,7 +332,7 @@ fn entries_select_what_their_definition_says_and_tcpdump_with_their_text() {
             for (number, frame) in frames.iter().enumerate() {
                 // What is cut short is left to tcpdump.
                 let Some(ip) = &frame.ip else { continue };
-                let expected = entry == Entry::default() || model(&entry, &own, ip);
+                let expected = entry == Entry::default() || selects(&entry, &own, ip);
                 let told = selected.contains(&number);
                 assert_eq!(
                     told,

@@ -1,7 +1,7 @@
 //! The way of a capture from its first block to the end of its window.
 //!
 //! ```text
-//! read what the rings hold --first packets written, synced, Started--> read what comes
+//! read what the rings hold --first packets written--> --synced, Started--> read what comes
 //!         <--Progress, sync, once a second--       |  time is up, an order, a limit, a lost interface
 //!                                                  v
 //!                                read what arrived before the end
@@ -33,8 +33,8 @@ const FIRST_TICK: Duration = Duration::from_millis(100);
 /// of a recorder.
 const DRAIN_WAIT: Duration = Duration::from_millis(5);
 
-/// How long after the end, beyond the time that all is known to take, the last packets are waited for. Reached only
-/// if a recorder hangs.
+/// How long after the end, beyond the time that they usually take, the last packets are waited
+/// for. Reached only if a recorder hangs.
 const DRAIN_SLACK: Duration = Duration::from_millis(500);
 
 /// The end of the window: packets from this instant on are not taken.
@@ -44,6 +44,17 @@ pub(super) struct Closing {
     pub(super) at: WallTime,
     /// When waiting for packets from before it is given up.
     give_up_at: BootTime,
+}
+
+/// How far a capture has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// No packet was written.
+    Opening,
+    /// The first packets are in the file.
+    Written,
+    /// They are on the disk, and this was told.
+    Started,
 }
 
 /// A capture that goes on.
@@ -57,7 +68,7 @@ pub(super) struct Follow<'c> {
     is_file: bool,
     /// From here on every packet was held when the capture began.
     held_from: WallTime,
-    is_started: bool,
+    stage: Stage,
     tick_at: BootTime,
 }
 
@@ -76,14 +87,14 @@ impl<'c> Follow<'c> {
             (Selection::new(plan), Window::new(plan, begun))
         };
         let tick_at = begun.boot + FIRST_TICK;
-        let is_started = false;
-        Self { line, feeds, series, selection, window, is_file, held_from, is_started, tick_at }
+        let stage = Stage::Opening;
+        Self { line, feeds, series, selection, window, is_file, held_from, stage, tick_at }
     }
 
     /// Reads until the window is closed and all that belongs to it was read.
     pub(super) fn run(mut self) -> Result<Closing, Error> {
         let closing = self.read()?;
-        if !self.is_started {
+        if self.stage != Stage::Started {
             self.tell_started();
         }
         Ok(closing)
@@ -104,7 +115,7 @@ impl<'c> Follow<'c> {
             }
             self.series.make_room()?;
             let Some(feed) = next_feed(self.feeds, closing) else {
-                if !self.is_started {
+                if self.stage != Stage::Started {
                     self.start()?;
                     continue;
                 }
@@ -120,7 +131,10 @@ impl<'c> Follow<'c> {
                 continue;
             };
             match feed.take_block(&mut self.selection, self.series) {
-                Taken::Block if !self.is_started && self.series.packets() > 0 => self.start()?,
+                Taken::Block if self.stage == Stage::Opening && self.series.packets() > 0 => {
+                    self.series.write_all()?;
+                    self.stage = Stage::Written;
+                }
                 Taken::Block => {}
                 Taken::SegmentFull => self.rotate(now)?,
                 Taken::End(reason) => {
@@ -130,24 +144,27 @@ impl<'c> Follow<'c> {
         }
     }
 
-    /// The first packets of the past, or the head of the file where there are none, go to the disk
-    /// before anything else is done: from here on a crash leaves a file that says what it was to
-    /// hold.
+    /// All of the past was read, or a good part of it: from here on even a power cut leaves a file
+    /// that says what it was to hold. Not before that, since the oldest blocks are those that the
+    /// recorder gives back next, and they do not wait for a disk.
     fn start(&mut self) -> Result<(), Error> {
-        self.series.write_all()?;
         self.series.sync()?;
         self.tell_started();
         Ok(())
     }
 
     fn tell_started(&mut self) {
-        self.is_started = true;
+        self.stage = Stage::Started;
         let capture = self.line.capture.clone();
         self.line.tell(Report::Started { capture, held_from: self.held_from });
     }
 
     fn tick(&mut self, now: Now) -> Result<(), Error> {
-        self.series.sync()?;
+        if self.stage == Stage::Started {
+            self.series.sync()?;
+        } else {
+            self.start()?;
+        }
         self.tell_sealed()?;
         let totals = totals(self.feeds, self.series.bytes());
         self.line.mention(Report::Progress { capture: self.line.capture.clone(), totals });

@@ -87,7 +87,9 @@ impl Job {
         let mut end = End::failed(StopReason::Error, error);
         if in_spool {
             let files = seal_leftovers(&self.around.spool, &self.line.capture, &[]);
-            self.tell_files(files, &mut end.totals);
+            end.totals.packets = files.iter().map(|file| file.packets).sum();
+            end.totals.bytes = files.iter().map(|file| file.size_bytes).sum();
+            self.tell_files(files);
         }
         end
     }
@@ -111,12 +113,11 @@ impl Job {
                     feeds.iter().map(|feed| feed.statistics(now, at)).collect();
                 let is_lost = matches!(reason, StopReason::InterfaceLost | StopReason::Error);
                 let lost = feeds.iter().filter(|_feed| is_lost).find_map(Feed::lost);
-                let bytes = series.bytes();
-                (reason, (series.end(&statistics), bytes), lost)
+                (reason, series.end(&statistics), lost)
             }
             Err(error) => {
                 feeds.iter_mut().for_each(Feed::close);
-                (reason_of(&error), (series.abandon(error), 0), None)
+                (reason_of(&error), series.abandon(error), None)
             }
         };
         let end = self.conclude(reason, ended, lost, &feeds);
@@ -128,30 +129,24 @@ impl Job {
     fn conclude(
         &self,
         reason: StopReason,
-        (Ended { files, error }, bytes): (Ended, u64),
+        Ended { files, sum, error }: Ended,
         lost: Option<Error>,
         feeds: &[Feed],
     ) -> End {
         let reason = error.as_ref().map_or(reason, reason_of);
-        let mut totals = totals(feeds, bytes);
+        let mut totals = totals(feeds, sum.bytes);
         if error.is_some() {
             // What could not be written is in no file.
-            totals.packets = files.iter().map(|file| file.packets).sum();
+            totals.packets = sum.packets;
         }
-        let mut told = Totals::default();
-        self.tell_files(files, &mut told);
-        if told.packets > 0 && error.is_some() {
-            totals.bytes = told.bytes;
-        }
+        self.tell_files(files);
         let error = error.or(lost).map(|error| error.sentence());
         let interfaces = feeds.iter().map(Feed::totals).collect();
         End { reason, error, totals, interfaces }
     }
 
-    fn tell_files(&self, files: Vec<SealedFile>, told: &mut Totals) {
+    fn tell_files(&self, files: Vec<SealedFile>) {
         for file in files {
-            told.packets += file.packets;
-            told.bytes += file.size_bytes;
             self.line.tell(Report::Sealed { capture: self.line.capture.clone(), file });
         }
     }

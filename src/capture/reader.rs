@@ -113,9 +113,9 @@ impl Reader {
     pub(super) fn last_loss(&mut self) -> Loss {
         let (dropped, received) = match self.log.find(self.next) {
             Found::NotYet { dropped } => (dropped, self.received),
-            Found::Gone(entry) | Found::Held(entry, _) => {
-                (entry.dropped_before, entry.received_before)
-            }
+            // Of a block that was put back, packets count as received already.
+            Found::Held(entry, _) => (entry.dropped_before, self.received),
+            Found::Gone(entry) => (entry.dropped_before, entry.received_before),
         };
         Loss {
             dropped_by_kernel: dropped - std::mem::replace(&mut self.dropped, dropped),

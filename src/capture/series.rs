@@ -60,6 +60,8 @@ pub(super) struct Series {
     sealing: Option<JoinHandle<Result<SealedFile, Error>>>,
     /// Sealed and not yet told.
     sealed: VecDeque<SealedFile>,
+    /// In the files that were told.
+    told: Sum,
     /// Of the files before the current one that are kept, in bytes before they are packed.
     before_bytes: VecDeque<u64>,
     /// Of all files before the current one.
@@ -112,6 +114,7 @@ impl Series {
             index: 0,
             sealing: None,
             sealed: VecDeque::new(),
+            told: Sum::default(),
             before_bytes: VecDeque::new(),
             before_packets: 0,
         })
@@ -208,7 +211,8 @@ impl Series {
         self.index += 1;
         // At most one at a time: a disk that does not keep up slows the capture, not the host.
         self.wait_for_sealing()?;
-        self.forget_oldest()?;
+        // The current one, and the one before it, which is about to be sealed.
+        self.forget_oldest(2)?;
         let name = format!("seal {}", sealing.index);
         let thread = spawn::thread(&name, || sealing.seal());
         self.sealing = Some(thread.map_err(|source| Error::Thread { name, source })?);
@@ -220,8 +224,12 @@ impl Series {
         if self.sealing.as_ref().is_some_and(JoinHandle::is_finished) {
             self.wait_for_sealing()?;
         }
-        let is_ring = self.segments.is_some_and(|segments| segments.keep.is_some());
-        Ok(if is_ring { Vec::new() } else { self.sealed.drain(..).collect() })
+        if self.segments.is_some_and(|segments| segments.keep.is_some()) {
+            return Ok(Vec::new());
+        }
+        let files = Vec::from(std::mem::take(&mut self.sealed));
+        self.told = self.told.with(&files);
+        Ok(files)
     }
 
     fn wait_for_sealing(&mut self) -> Result<(), Error> {
@@ -231,11 +239,11 @@ impl Series {
         Ok(())
     }
 
-    /// Makes room in a ring of files for the current one and the one before it.
-    fn forget_oldest(&mut self) -> Result<(), Error> {
+    /// Makes room in a ring of files for so many that are not sealed yet.
+    fn forget_oldest(&mut self, unsealed: usize) -> Result<(), Error> {
         let Some(keep) = self.segments.and_then(|segments| segments.keep) else { return Ok(()) };
         let keep = usize::try_from(keep).unwrap_or(usize::MAX);
-        while self.sealed.len() + 2 > keep {
+        while self.sealed.len() + unsealed > keep {
             let Some(oldest) = self.sealed.pop_front() else { break };
             durable::remove(&oldest.path).map_err(Error::file("removing", &oldest.path))?;
             self.before_bytes.pop_front();
@@ -246,10 +254,12 @@ impl Series {
     /// Ends the last file. Returns every file that was not told yet; where something went wrong,
     /// also what, and the files are those that could be saved.
     pub(super) fn end(mut self, statistics: &[Statistics<'_>]) -> Ended {
-        let waited = self.wait_for_sealing();
+        let waited = self.wait_for_sealing().and_then(|()| self.forget_oldest(1));
         let Some(place) = self.place else {
+            let packets = self.current.packets();
             let closed = self.current.close(&self.beginning, statistics);
-            return Ended { files: Vec::new(), error: closed.err() };
+            let bytes = closed.as_ref().map_or(0, |closed| closed.written.size_bytes);
+            return Ended { files: Vec::new(), sum: Sum { packets, bytes }, error: closed.err() };
         };
         let mut files = Vec::from(self.sealed);
         let part = place.current.part.clone();
@@ -268,7 +278,7 @@ impl Series {
                 Some(error)
             }
         };
-        Ended { files, error }
+        Ended { sum: self.told.with(&files), files, error }
     }
 
     /// Gives up writing, for this error: what has reached the disk is sealed as a partial file.
@@ -281,14 +291,33 @@ impl Series {
         if let Some(place) = self.place {
             files.extend(saved(&place.current.part, self.index));
         }
-        Ended { files, error: Some(error) }
+        Ended { sum: self.told.with(&files), files, error: Some(error) }
+    }
+}
+
+/// What files hold together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Sum {
+    pub(super) packets: u64,
+    pub(super) bytes: u64,
+}
+
+impl Sum {
+    fn with(self, files: &[SealedFile]) -> Self {
+        files.iter().fold(self, |sum, file| Self {
+            packets: sum.packets + file.packets,
+            bytes: sum.bytes + file.size_bytes,
+        })
     }
 }
 
 /// What a capture leaves behind.
 #[derive(Debug)]
 pub(super) struct Ended {
+    /// Those that were not told yet.
     pub(super) files: Vec<SealedFile>,
+    /// In all files that are left.
+    pub(super) sum: Sum,
     pub(super) error: Option<Error>,
 }
 

@@ -3,10 +3,10 @@
 //! Instructions are decoded once, so that what runs for each packet is one match per instruction.
 //! No index can panic: each access has its answer for what the check has already ruled out.
 
-use super::operation::{Arithmetic, MEMORY_WORDS, Operand, Operation, Test, Ways};
+use super::operation::{MEMORY_WORDS, Operand, Operation, Ways, calculate, holds};
 
 /// Where a VLAN tag stands in an Ethernet frame, in bytes: behind the two addresses.
-const TAG_AT: usize = 12;
+pub(super) const TAG_AT: usize = 12;
 const TAG_BYTES: usize = 4;
 
 /// A packet as the kernel's ring has it.
@@ -163,32 +163,6 @@ const fn value(operand: Operand, x: u32) -> u32 {
 #[inline]
 fn skipped(holds: bool, ways: Ways) -> usize {
     usize::from(if holds { ways.yes } else { ways.no })
-}
-
-const fn holds(test: Test, a: u32, b: u32) -> bool {
-    match test {
-        Test::Equal => a == b,
-        Test::Greater => a > b,
-        Test::AtLeast => a >= b,
-        Test::AnyBit => a & b != 0,
-    }
-}
-
-/// Wraps around as in C; a shift by 32 bits or more leaves 0, as in libpcap.
-#[inline]
-fn calculate(arithmetic: Arithmetic, a: u32, b: u32) -> Option<u32> {
-    Some(match arithmetic {
-        Arithmetic::Add => a.wrapping_add(b),
-        Arithmetic::Subtract => a.wrapping_sub(b),
-        Arithmetic::Multiply => a.wrapping_mul(b),
-        Arithmetic::Divide => a.checked_div(b)?,
-        Arithmetic::Modulo => a.checked_rem(b)?,
-        Arithmetic::And => a & b,
-        Arithmetic::Or => a | b,
-        Arithmetic::Xor => a ^ b,
-        Arithmetic::ShiftLeft => a.checked_shl(b).unwrap_or(0),
-        Arithmetic::ShiftRight => a.checked_shr(b).unwrap_or(0),
-    })
 }
 
 #[cfg(test)]

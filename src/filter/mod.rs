@@ -29,14 +29,22 @@
 //! that moves all later offsets (`vlan`, `mpls`, `pppoes`, `geneve`) therefore moves those of the
 //! entries as well: `vlan 7` with an entry selects what the entry selects within VLAN 7.
 
+#[cfg(test)]
+mod agreement;
 mod compile;
+mod decision;
 mod error;
 mod eval;
 mod expression;
+mod front;
+mod json;
+mod lift;
 mod networks;
 mod operation;
 mod parse;
 mod program;
+mod simplify;
+mod steps;
 mod words;
 
 use std::net::IpAddr;
@@ -46,6 +54,7 @@ use serde::{Deserialize, Serialize};
 pub use compile::compile;
 pub use error::Error;
 pub use eval::Packet;
+pub use json::{JsonError, entries_from_json};
 pub use operation::Instruction;
 pub use program::{Invalid, MAX_INSTRUCTIONS, Program};
 

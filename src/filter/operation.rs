@@ -210,6 +210,34 @@ fn arithmetic(code: u16) -> Option<Arithmetic> {
     })
 }
 
+/// Whether a branch's test holds for A and its operand.
+#[inline]
+pub(super) const fn holds(test: Test, a: u32, b: u32) -> bool {
+    match test {
+        Test::Equal => a == b,
+        Test::Greater => a > b,
+        Test::AtLeast => a >= b,
+        Test::AnyBit => a & b != 0,
+    }
+}
+
+/// A after arithmetic; `None` for a division by zero. Wraps around as in C; a shift by 32 bits or more leaves 0, as in libpcap.
+#[inline]
+pub(super) fn calculate(arithmetic: Arithmetic, a: u32, b: u32) -> Option<u32> {
+    Some(match arithmetic {
+        Arithmetic::Add => a.wrapping_add(b),
+        Arithmetic::Subtract => a.wrapping_sub(b),
+        Arithmetic::Multiply => a.wrapping_mul(b),
+        Arithmetic::Divide => a.checked_div(b)?,
+        Arithmetic::Modulo => a.checked_rem(b)?,
+        Arithmetic::And => a & b,
+        Arithmetic::Or => a | b,
+        Arithmetic::Xor => a ^ b,
+        Arithmetic::ShiftLeft => a.checked_shl(b).unwrap_or(0),
+        Arithmetic::ShiftRight => a.checked_shr(b).unwrap_or(0),
+    })
+}
+
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;

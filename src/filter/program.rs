@@ -1,10 +1,16 @@
 //! Classic BPF programs, checked as the kernel checks them before it runs one.
 
-use super::eval::{self, Packet};
+use super::eval::{self, Packet, TAG_AT};
+use super::lift::lift;
 use super::operation::{Instruction, MEMORY_WORDS, Operation};
+use super::simplify::simplify;
+use super::steps::{Position, Steps};
 
 /// The longest program, in instructions (BPF_MAXINSNS of the kernel).
 pub const MAX_INSTRUCTIONS: usize = 4_096;
+
+/// How much of a tagged packet is copied, in bytes: more than the headers that filters look at.
+const FRONT_BYTES: usize = 96;
 
 /// Why a program is refused. Places count from 0, as `tcpdump -d` shows them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -46,6 +52,7 @@ pub struct Program {
     text: String,
     instructions: Vec<Instruction>,
     operations: Vec<Operation>,
+    steps: Steps,
 }
 
 impl Program {
@@ -55,11 +62,64 @@ impl Program {
     /// The kernel would refuse it, or it reads ancillary data, which only the kernel has.
     pub fn new(instructions: Vec<Instruction>, text: String) -> Result<Self, Invalid> {
         let operations = check(&instructions)?;
-        Ok(Self { text, instructions, operations })
+        let (start, decisions) = lift(&operations);
+        let steps = Steps::new(&simplify(start, &decisions));
+        Ok(Self { text, instructions, operations, steps })
     }
 
     /// Whether the program selects a packet. A load beyond its captured bytes selects nothing.
+    #[inline]
     pub fn selects(&self, packet: &Packet<'_>) -> bool {
+        if packet.vlan.is_some() {
+            return self.go_on_with(None, packet);
+        }
+        let from = self.steps.begin(packet.data);
+        from.answer().unwrap_or_else(|| self.go_on_with(Some(from), packet))
+    }
+
+    /// Apart from what most packets need, to keep that short.
+    #[inline(never)]
+    fn go_on_with(&self, from: Option<Position>, packet: &Packet<'_>) -> bool {
+        let known = match from {
+            Some(from) => self.steps.select(from, packet.data, packet.wire_len),
+            None => self.by_steps(packet),
+        };
+        known.unwrap_or_else(|| self.by_interpreter(packet))
+    }
+
+    /// The quick way; `None` if it cannot tell.
+    pub(super) fn by_steps(&self, packet: &Packet<'_>) -> Option<bool> {
+        match packet.vlan {
+            None => self.select(packet.data, packet.wire_len),
+            Some(tag) => self.with_tag(packet, tag),
+        }
+    }
+
+    fn select(&self, data: &[u8], wire_len: u32) -> Option<bool> {
+        self.steps.select(self.steps.begin(data), data, wire_len)
+    }
+
+    /// A copy of the front with the tag in its place is all that most programs read.
+    #[inline(never)]
+    fn with_tag(&self, packet: &Packet<'_>, tag: [u8; 4]) -> Option<bool> {
+        let Some((addresses, rest)) = packet.data.split_at_checked(TAG_AT) else {
+            return self.select(packet.data, packet.wire_len);
+        };
+        let mut front = [0; FRONT_BYTES];
+        let (front_addresses, behind) = front.split_at_mut(TAG_AT);
+        let (front_tag, front_rest) = behind.split_at_mut(tag.len());
+        let length = rest.len().min(front_rest.len());
+        front_addresses.copy_from_slice(addresses);
+        front_tag.copy_from_slice(&tag);
+        front_rest[..length].copy_from_slice(&rest[..length]);
+        // What stands behind the copy is as unknown to the steps as what was not captured.
+        self.select(&front[..TAG_AT + tag.len() + length], packet.wire_len)
+    }
+
+    /// The reference.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn by_interpreter(&self, packet: &Packet<'_>) -> bool {
         eval::run(&self.operations, packet) != 0
     }
 

@@ -7,7 +7,9 @@
 
 pub(crate) mod azurite;
 pub(crate) mod broker;
+pub(crate) mod captures;
 pub(crate) mod faulty_proxy;
+pub(crate) mod five_tuple;
 pub(crate) mod http;
 pub(crate) mod namespaces;
 pub(crate) mod object_server;
