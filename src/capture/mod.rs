@@ -12,6 +12,7 @@
 
 mod bell;
 mod budget;
+mod device;
 mod engine;
 mod error;
 mod feed;
@@ -26,6 +27,7 @@ mod private;
 mod reader;
 mod recorder;
 mod section;
+mod tap;
 mod window;
 
 use std::fs::File;

@@ -9,6 +9,7 @@
 
 use std::collections::VecDeque;
 use std::fs::File;
+use std::path::{Path, PathBuf};
 use std::thread::JoinHandle;
 
 use crate::capture::Error;
@@ -58,7 +59,7 @@ pub(in crate::capture) struct Series {
     current: Segment,
     index: u32,
     /// The file before, while it is being sealed.
-    sealing: Option<JoinHandle<Result<SealedFile, Error>>>,
+    sealing: Option<InTheMaking>,
     /// Sealed and not yet told.
     sealed: VecDeque<SealedFile>,
     /// In the files that were told.
@@ -67,6 +68,14 @@ pub(in crate::capture) struct Series {
     before_bytes: VecDeque<u64>,
     /// Of all files before the current one.
     before_packets: u64,
+}
+
+/// A file that a thread seals.
+#[derive(Debug)]
+struct InTheMaking {
+    thread: JoinHandle<Result<SealedFile, Error>>,
+    part: PathBuf,
+    index: u32,
 }
 
 #[derive(Debug)]
@@ -205,27 +214,32 @@ impl Series {
         self.before_packets += self.current.packets();
         let full = std::mem::replace(&mut self.current, next);
         let names = std::mem::replace(&mut place.current, names);
-        let sealing = Sealing {
-            closed: full.close(&self.beginning, statistics)?,
-            names,
-            index: self.index,
-            compression: self.form.compression,
-            hashed: place.hashed,
-        };
+        let index = self.index;
         self.index += 1;
+        let closed = match full.close(&self.beginning, statistics) {
+            Ok(closed) => closed,
+            Err(error) => {
+                self.sealed.extend(saved(&names.part, index));
+                return Err(error);
+            }
+        };
+        let (compression, hashed) = (self.form.compression, place.hashed);
+        let sealing = Sealing { closed, names, index, compression, hashed };
         // At most one at a time: a disk that does not keep up slows the capture, not the host.
         self.wait_for_sealing()?;
         // The current one, and the one before it, which is about to be sealed.
         self.forget_oldest(2)?;
         let name = format!("seal {}", sealing.index);
+        let part = sealing.names.part.clone();
         let thread = spawn::thread(&name, || sealing.seal());
-        self.sealing = Some(thread.map_err(|source| Error::Thread { name, source })?);
+        let thread = thread.map_err(|source| Error::Thread { name, source })?;
+        self.sealing = Some(InTheMaking { thread, part, index });
         Ok(())
     }
 
     /// Files that are sealed by now, each told once. A ring of files tells none before its end.
     pub(in crate::capture) fn take_sealed(&mut self) -> Result<Vec<SealedFile>, Error> {
-        if self.sealing.as_ref().is_some_and(JoinHandle::is_finished) {
+        if self.sealing.as_ref().is_some_and(|sealing| sealing.thread.is_finished()) {
             self.wait_for_sealing()?;
         }
         if self.segments.is_some_and(|segments| segments.keep.is_some()) {
@@ -237,10 +251,17 @@ impl Series {
     }
 
     fn wait_for_sealing(&mut self) -> Result<(), Error> {
-        let Some(thread) = self.sealing.take() else { return Ok(()) };
-        let sealed = thread.join().unwrap_or(Err(Error::Sealing))?;
-        self.sealed.push_back(sealed);
-        Ok(())
+        let Some(InTheMaking { thread, part, index }) = self.sealing.take() else { return Ok(()) };
+        match thread.join().unwrap_or(Err(Error::Sealing)) {
+            Ok(sealed) => {
+                self.sealed.push_back(sealed);
+                Ok(())
+            }
+            Err(error) => {
+                self.sealed.extend(saved(&part, index));
+                Err(error)
+            }
+        }
     }
 
     /// Makes room in a ring of files for so many that are not sealed yet.
@@ -326,7 +347,7 @@ pub(in crate::capture) struct Ended {
 }
 
 /// Seals what has reached the disk, if anything did.
-fn saved(part: &std::path::Path, index: u32) -> Option<SealedFile> {
+fn saved(part: &Path, index: u32) -> Option<SealedFile> {
     recovery::seal_part(part, index).unwrap_or_else(|error| {
         tracing::warn!("a cut file stays as it is: {}", error.sentence());
         None
@@ -340,7 +361,6 @@ fn discard(names: &FileNames) -> Result<(), Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::path::Path;
     use std::time::Duration;
 
     use crate::capture::files::format::{Described, statistics};
