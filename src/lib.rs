@@ -11,6 +11,7 @@ pub mod broker;
 pub mod clock;
 pub mod durable;
 pub mod filter;
+pub mod libpcap;
 pub mod pcapng;
 pub mod random;
 pub mod ring;

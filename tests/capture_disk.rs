@@ -157,7 +157,12 @@ fn a_divided_capture_that_fills_the_disk_leaves_every_file_readable() {
             for file in &ended.files {
                 assert_eq!(tshark::figures(&file.path).packets, file.packets);
                 let numbers = tshark::numbers(&file.path);
-                assert!(numbers.iter().copied().eq(next..next + file.packets), "{file:?}");
+                let order: Vec<_> =
+                    ended.files.iter().map(|file| (file.index, file.packets)).collect();
+                assert!(
+                    numbers.iter().copied().eq(next..next + file.packets),
+                    "{next}: {numbers:?} in {file:?} of {order:?}"
+                );
                 next += file.packets;
                 fs::remove_file(&file.path).unwrap();
             }

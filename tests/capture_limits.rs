@@ -244,7 +244,7 @@ fn what_cannot_be_captured_ends_with_the_reason() {
         (
             "tunnel",
             on(&["tun9"], from_now_on()),
-            "interface 'tun9' is neither Ethernet nor loopback",
+            "libpcap cannot open 'tun9': That device is not up",
         ),
         ("second", on(&[INTERFACE, "nowhere0"], from_now_on()), "there is no interface 'nowhere0'"),
         ("filter", filtered("tcp prot 80", from_now_on()), "the filter for 'eth0': "),

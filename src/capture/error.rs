@@ -3,14 +3,14 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::{filter, pcapng, ring};
+use crate::{filter, libpcap, pcapng, ring};
 
 /// Why the engine could not do its work.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error("there is no interface '{name}'; this host has {known}")]
     NoInterface { name: String, known: String },
-    #[error("interface '{name}' is neither Ethernet nor loopback; only these can be captured")]
+    #[error("interface '{name}' is neither Ethernet nor loopback; only these can be recorded")]
     LinkType { name: String },
     #[error("reading the list of interfaces")]
     Interfaces(#[source] io::Error),
@@ -20,6 +20,9 @@ pub enum Error {
         #[source]
         source: ring::Error,
     },
+    /// Its own sentence names the device or the file.
+    #[error(transparent)]
+    Source(#[from] libpcap::Error),
     #[error("the filter for '{interface}'")]
     Filter {
         interface: String,
@@ -28,6 +31,8 @@ pub enum Error {
     },
     #[error("interface '{interface}' is away: {why}")]
     Away { interface: String, why: String },
+    #[error("'{name}' was not read to its end: {why}")]
+    Cut { name: String, why: String },
     #[error("{doing} {}", path.display())]
     File {
         doing: &'static str,

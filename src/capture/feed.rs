@@ -2,10 +2,9 @@
 //!
 //! Every packet of the window ends in exactly one count: written, not selected, or lost.
 
-use crate::capture::format::statistics;
-use crate::capture::reader::{Loss, Reader, Step};
-use crate::capture::recorder::Recorder;
-use crate::capture::series::{Put, Series};
+use crate::capture::files::{Put, Series, statistics};
+use crate::capture::reader::{self, Loss};
+use crate::capture::tap::Tap;
 use crate::capture::{Error, section};
 use crate::clock::WallTime;
 use crate::filter::{Packet, Program};
@@ -43,6 +42,16 @@ impl Selection {
             bytes_per_packet: usize::try_from(plan.limits.bytes_per_packet).unwrap_or(usize::MAX),
         }
     }
+
+    /// The packets of a file, whenever they were: the window does not count.
+    pub(super) fn whole_file(plan: &CapturePlan) -> Self {
+        Self {
+            from: WallTime::from_nanos(i64::MIN),
+            until: WallTime::from_nanos(i64::MAX),
+            trigger_comment: None,
+            ..Self::new(plan)
+        }
+    }
 }
 
 /// How far a block was taken.
@@ -62,13 +71,11 @@ pub(super) struct Feed {
     /// Its place among the interfaces of the file.
     number: u32,
     name: String,
-    reader: Reader,
+    tap: Tap,
     program: Program,
     counts: Counts,
     /// Lost since the last packet that was written.
     untold: u64,
-    /// The recorder that runs for this capture alone.
-    private: Option<Recorder>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -82,18 +89,12 @@ struct Counts {
 }
 
 impl Feed {
-    pub(super) fn new(
-        number: u32,
-        name: String,
-        reader: Reader,
-        program: Program,
-        private: Option<Recorder>,
-    ) -> Self {
-        Self { number, name, reader, program, counts: Counts::default(), untold: 0, private }
+    pub(super) fn new(number: u32, name: String, tap: Tap, program: Program) -> Self {
+        Self { number, name, tap, program, counts: Counts::default(), untold: 0 }
     }
 
-    pub(super) const fn reader(&self) -> &Reader {
-        &self.reader
+    pub(super) const fn tap(&self) -> &Tap {
+        &self.tap
     }
 
     pub(super) fn name(&self) -> &str {
@@ -106,47 +107,53 @@ impl Feed {
 
     /// Takes the next block, if there is one. The series must have room.
     pub(super) fn take_block(&mut self, selection: &mut Selection, series: &mut Series) -> Taken {
-        let Some(Step { block, taken, loss }) = self.reader.step() else { return Taken::Block };
         let mut desk = Desk {
             number: self.number,
             program: &self.program,
             counts: &mut self.counts,
             untold: &mut self.untold,
         };
-        desk.lose(loss);
-        let (mut frames, mut position) = (block.frames(), 0);
-        for frame in frames.by_ref() {
-            position += 1;
-            if position <= taken {
-                continue;
-            }
-            match desk.take(&frame, selection, series) {
-                Taken::Block => {}
-                Taken::SegmentFull => {
-                    drop(block);
-                    self.reader.put_back(position - 1);
-                    return Taken::SegmentFull;
+        match &mut self.tap {
+            Tap::Ring { reader, .. } => {
+                let Some(reader::Step { block, taken, loss }) = reader.step() else {
+                    return Taken::Block;
+                };
+                desk.lose(loss);
+                let mut frames = block.frames();
+                let already = usize::try_from(taken).unwrap_or(usize::MAX);
+                let (end, taken) = desk.take_from(frames.by_ref(), already, selection, series);
+                // What cannot be read of a block is as lost as if it had been overwritten.
+                let unread = if end == Taken::Block { frames.left() } else { 0 };
+                desk.lose(Loss { dropped_by_kernel: 0, overrun: unread.into() });
+                drop(block);
+                if end == Taken::SegmentFull {
+                    reader.put_back(u32::try_from(taken).unwrap_or(u32::MAX));
                 }
-                end @ Taken::End(_) => return end,
+                end
+            }
+            Tap::Device(device) => {
+                let Some(step) = device.step() else { return Taken::Block };
+                desk.lose(step.loss);
+                let frames = step.chunk.frames();
+                let (end, taken) = desk.take_from(frames, step.taken, selection, series);
+                if end == Taken::SegmentFull {
+                    device.put_back(step.chunk, taken);
+                }
+                end
             }
         }
-        // What cannot be read of a block is as lost as if it had been overwritten.
-        desk.lose(Loss { dropped_by_kernel: 0, overrun: frames.left().into() });
-        Taken::Block
     }
 
     /// Counts what was lost after the last block that was read.
     pub(super) fn close(&mut self) {
-        let loss = self.reader.last_loss();
+        let loss = self.tap.last_loss();
         self.counts.loss.dropped_by_kernel += loss.dropped_by_kernel;
         self.counts.loss.overrun += loss.overrun;
     }
 
-    /// Ends the recorder that ran for this capture alone.
+    /// Ends what ran for this capture alone.
     pub(super) fn stop(self) {
-        if let Some(recorder) = self.private {
-            recorder.stop();
-        }
+        self.tap.stop();
     }
 
     pub(super) fn totals(&self) -> InterfaceTotals {
@@ -165,13 +172,17 @@ impl Feed {
     pub(super) fn statistics(&self, at: WallTime, end: WallTime) -> Statistics<'static> {
         let totals = self.totals();
         let counts = [totals.received, totals.dropped_by_kernel, totals.overrun, totals.written];
-        statistics(self.number, at, (self.reader.held_from(), end), counts)
+        statistics(self.number, at, (self.tap.held_from(), end), counts)
     }
 
-    /// The error of an interface that went away.
+    /// The error of an interface that went away, or of a file that cannot be read on.
     pub(super) fn lost(&self) -> Option<Error> {
-        let why = self.reader.log().lost()?;
-        Some(Error::Away { interface: self.name.clone(), why })
+        let why = self.tap.lost()?;
+        let name = self.name.clone();
+        Some(match &self.tap {
+            Tap::Device(device) if device.is_file() => Error::Cut { name, why },
+            Tap::Device(_) | Tap::Ring { .. } => Error::Away { interface: name, why },
+        })
     }
 }
 
@@ -199,6 +210,29 @@ impl Desk<'_> {
         self.counts.loss.dropped_by_kernel += loss.dropped_by_kernel;
         self.counts.loss.overrun += loss.overrun;
         *self.untold += loss.dropped_by_kernel + loss.overrun;
+    }
+
+    /// Takes the frames of a block that were not taken already. Returns how many were taken in the
+    /// end.
+    #[inline]
+    fn take_from<'a>(
+        &mut self,
+        frames: impl Iterator<Item = Frame<'a>>,
+        already: usize,
+        selection: &mut Selection,
+        series: &mut Series,
+    ) -> (Taken, usize) {
+        let mut taken = 0;
+        for frame in frames {
+            if taken >= already {
+                match self.take(&frame, selection, series) {
+                    Taken::Block => {}
+                    end @ (Taken::SegmentFull | Taken::End(_)) => return (end, taken),
+                }
+            }
+            taken += 1;
+        }
+        (Taken::Block, taken)
     }
 
     fn take(&mut self, frame: &Frame<'_>, selection: &mut Selection, series: &mut Series) -> Taken {

@@ -15,9 +15,9 @@ use tracing::warn;
 
 use crate::capture::Error;
 use crate::capture::feed::{Feed, Selection, Taken, totals};
+use crate::capture::files::Series;
 use crate::capture::line::Line;
 use crate::capture::log::SETTLE;
-use crate::capture::series::Series;
 use crate::capture::window::Window;
 use crate::clock::{self, BootTime, Now, WallTime};
 use crate::model::{CapturePlan, Report, StopReason};
@@ -33,8 +33,8 @@ const FIRST_TICK: Duration = Duration::from_millis(100);
 /// of a recorder.
 const DRAIN_WAIT: Duration = Duration::from_millis(5);
 
-/// How long after the end, beyond two retire times, the last packets are waited for. Reached only
-/// if a recorder hangs.
+/// How long after the end, beyond the time that they usually take, the last packets are waited
+/// for. Reached only if a recorder hangs.
 const DRAIN_SLACK: Duration = Duration::from_millis(500);
 
 /// The end of the window: packets from this instant on are not taken.
@@ -64,6 +64,8 @@ pub(super) struct Follow<'c> {
     series: &'c mut Series,
     selection: Selection,
     window: Window,
+    /// The packets come from a file: it alone says where they end.
+    is_file: bool,
     /// From here on every packet was held when the capture began.
     held_from: WallTime,
     stage: Stage,
@@ -78,9 +80,15 @@ impl<'c> Follow<'c> {
         series: &'c mut Series,
         (begun, held_from): (Now, WallTime),
     ) -> Self {
-        let (selection, window) = (Selection::new(plan), Window::new(plan, begun));
+        let is_file = feeds.iter().any(|feed| feed.tap().is_file());
+        let (selection, window) = if is_file {
+            (Selection::whole_file(plan), Window::whole_file(begun))
+        } else {
+            (Selection::new(plan), Window::new(plan, begun))
+        };
         let tick_at = begun.boot + FIRST_TICK;
-        Self { line, feeds, series, selection, window, held_from, stage: Stage::Opening, tick_at }
+        let stage = Stage::Opening;
+        Self { line, feeds, series, selection, window, is_file, held_from, stage, tick_at }
     }
 
     /// Reads until the window is closed and all that belongs to it was read.
@@ -98,6 +106,9 @@ impl<'c> Follow<'c> {
             let now = clock::now();
             self.window.widen(&mut self.selection, now);
             closing = closing.or_else(|| self.closing(now));
+            if let Some(closing) = closing.filter(|_closing| self.is_file) {
+                return Ok(closing);
+            }
             self.selection.until = closing.map_or(self.selection.until, |closing| closing.at);
             if now.boot >= self.tick_at {
                 self.tick(now)?;
@@ -127,7 +138,7 @@ impl<'c> Follow<'c> {
                 Taken::Block => {}
                 Taken::SegmentFull => self.rotate(now)?,
                 Taken::End(reason) => {
-                    return Ok(Closing { reason, at: now.wall, give_up_at: now.boot });
+                    return Ok(Closing { reason, at: self.reached(now), give_up_at: now.boot });
                 }
             }
         }
@@ -162,8 +173,9 @@ impl<'c> Follow<'c> {
     }
 
     fn rotate(&mut self, now: Now) -> Result<(), Error> {
+        let reached = self.reached(now);
         let statistics: Vec<_> =
-            self.feeds.iter().map(|feed| feed.statistics(now.wall, now.wall)).collect();
+            self.feeds.iter().map(|feed| feed.statistics(now.wall, reached)).collect();
         self.series.rotate(&statistics)?;
         self.tell_sealed()
     }
@@ -175,23 +187,43 @@ impl<'c> Follow<'c> {
         Ok(())
     }
 
+    /// How far the capture is by the stamps of its packets.
+    fn reached(&self, now: Now) -> WallTime {
+        if !self.is_file {
+            return now.wall;
+        }
+        self.feeds.iter().filter_map(|feed| feed.tap().last_at()).max().unwrap_or(now.wall)
+    }
+
     /// Whether the window ends here, and why.
     fn closing(&self, now: Now) -> Option<Closing> {
+        if self.is_file {
+            return self.closing_of_file(now);
+        }
         let until = self.window.until(now).min(now.wall);
         let ordered = self.line.stopped().map(|(reason, at)| (reason, at.min(until)));
         let is_up = now.boot >= self.window.time_is_up();
         let timed = is_up.then_some((StopReason::TimeExceeded, until));
-        let lost = || self.feeds.iter().any(|feed| feed.reader().log().lost().is_some());
+        let lost = || self.feeds.iter().any(|feed| feed.tap().lost().is_some());
         let lost = || lost().then_some((StopReason::InterfaceLost, until));
         let (reason, at) = ordered.or(timed).or_else(lost)?;
-        let retire = |feed: &Feed| feed.reader().log().ring().geometry().retire();
-        let retire = self.feeds.iter().map(retire).max().unwrap_or_default();
-        Some(Closing { reason, at, give_up_at: now.boot + retire * 2 + DRAIN_SLACK })
+        let settle = self.feeds.iter().map(|feed| feed.tap().settle_time()).max();
+        let give_up_at = now.boot + settle.unwrap_or_default() + DRAIN_SLACK;
+        Some(Closing { reason, at, give_up_at })
+    }
+
+    fn closing_of_file(&self, now: Now) -> Option<Closing> {
+        let is_read = || self.feeds.iter().all(|feed| feed.tap().is_exhausted());
+        let is_cut = || self.feeds.iter().any(|feed| feed.tap().lost().is_some());
+        let end = || if is_cut() { StopReason::Error } else { StopReason::EndOfFile };
+        let ordered = self.line.stopped().map(|(reason, _at)| reason);
+        let reason = ordered.or_else(|| is_read().then(end))?;
+        Some(Closing { reason, at: self.reached(now), give_up_at: now.boot })
     }
 
     fn is_drained(&self, closing: Closing, now: Now) -> bool {
         let past = closing.at + SETTLE;
-        if self.feeds.iter().all(|feed| feed.reader().is_past(past)) {
+        if self.feeds.iter().all(|feed| feed.tap().is_past(past)) {
             return true;
         }
         let given_up = now.boot >= closing.give_up_at;
@@ -206,7 +238,7 @@ impl<'c> Follow<'c> {
 /// The feed whose next block is the oldest, of those that have one in the window.
 fn next_feed(feeds: &mut [Feed], closing: Option<Closing>) -> Option<&mut Feed> {
     let ready = feeds.iter_mut().filter_map(|feed| {
-        let opened_at = feed.reader().next_opened_at()?;
+        let opened_at = feed.tap().next_opened_at()?;
         let past = closing.is_some_and(|closing| opened_at >= closing.at + SETTLE);
         (!past).then_some((opened_at, feed))
     });

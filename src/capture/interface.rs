@@ -1,4 +1,4 @@
-//! The interfaces of this host: index, link type, addresses, default route.
+//! The interfaces of this host: how each is served, addresses, default route.
 //!
 //! Everything is asked of the kernel for the network namespace of the calling thread; /sys, which
 //! shows that of the process which mounted it, is left alone.
@@ -7,11 +7,10 @@ use std::fs;
 use std::net::IpAddr;
 
 use nix::ifaddrs::{InterfaceAddress, getifaddrs};
+use nix::sys::socket::LinkAddr;
 
 use crate::capture::Error;
-
-/// Link-layer header type of Ethernet and of the loopback device (pcapng's LINKTYPE_ETHERNET).
-pub(super) const LINKTYPE_ETHERNET: u16 = 1;
+use crate::libpcap;
 
 /// A route leads nowhere (RTF_REJECT); IPv6 keeps such a default on the loopback device.
 const REJECTS: u32 = 0x200;
@@ -20,34 +19,49 @@ const REJECTS: u32 = 0x200;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Interface {
     pub(super) name: String,
-    pub(super) index: i32,
-    pub(super) is_loopback: bool,
-    /// Addresses of this host on it.
+    pub(super) service: Service,
+    /// Addresses of this host on it; all of the host's where it stands for all interfaces.
     pub(super) addresses: Vec<IpAddr>,
 }
 
-/// Looks an interface up by its name.
+/// How the packets of an interface are had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Service {
+    /// From a ring of the kernel: Ethernet, and the loopback device, which has Ethernet headers too.
+    Ring { index: i32, is_loopback: bool },
+    /// From libpcap: all else that it can open.
+    Device,
+}
+
+/// Looks an interface, or another device of libpcap, up by its name.
 pub(super) fn find(name: &str) -> Result<Interface, Error> {
     let entries: Vec<_> = getifaddrs().map_err(|error| Error::Interfaces(error.into()))?.collect();
-    let mut own = entries.iter().filter(|entry| entry.interface_name == name).peekable();
-    if own.peek().is_none() {
+    let own = || entries.iter().filter(|entry| entry.interface_name == name);
+    let service = if own().next().is_some() {
+        service(own().find_map(|entry| entry.address.as_ref()?.as_link_addr()))
+    } else if libpcap::knows(name) {
+        Service::Device
+    } else {
         return Err(no_interface(name, &entries));
-    }
-    // A tunnel has no link-layer address, so it is listed without one, or only with its others.
-    let link = own.find_map(|entry| entry.address.as_ref()?.as_link_addr().copied());
-    let hardware = link.map(|link| link.hatype());
-    let is_loopback = hardware == Some(libc::ARPHRD_LOOPBACK);
-    let index = link.and_then(|link| i32::try_from(link.ifindex()).ok());
-    let Some(index) = index.filter(|_| is_loopback || hardware == Some(libc::ARPHRD_ETHER)) else {
-        return Err(Error::LinkType { name: name.to_owned() });
     };
-    let own = entries.iter().filter(|entry| entry.interface_name == name);
-    Ok(Interface {
-        name: name.to_owned(),
-        index,
-        is_loopback,
-        addresses: own.filter_map(ip_address).collect(),
-    })
+    let addresses = if libpcap::is_any_device(name) {
+        entries.iter().filter_map(ip_address).collect()
+    } else {
+        own().filter_map(ip_address).collect()
+    };
+    Ok(Interface { name: name.to_owned(), service, addresses })
+}
+
+/// A tunnel has no link-layer address, so it is listed without one, or only with its others.
+fn service(link: Option<&LinkAddr>) -> Service {
+    let Some(link) = link else { return Service::Device };
+    let is_loopback = link.hatype() == libc::ARPHRD_LOOPBACK;
+    match i32::try_from(link.ifindex()) {
+        Ok(index) if is_loopback || link.hatype() == libc::ARPHRD_ETHER => {
+            Service::Ring { index, is_loopback }
+        }
+        Ok(_) | Err(_) => Service::Device,
+    }
 }
 
 /// The index that the name stands for, if there is such an interface.
@@ -132,8 +146,16 @@ mod tests {
     #[test]
     fn loopback_is_found_with_its_addresses() {
         let loopback = find("lo").unwrap();
-        assert!(loopback.is_loopback && loopback.index > 0);
-        assert_eq!(index("lo"), Some(loopback.index));
+        let index = index("lo").unwrap();
+        assert_eq!(loopback.service, Service::Ring { index, is_loopback: true });
+    }
+
+    #[test]
+    fn what_is_no_interface_but_a_device_of_libpcap_is_served_by_it() {
+        let any = find("any").unwrap();
+        assert_eq!(any.service, Service::Device);
+        let loopback = find("lo").unwrap().addresses;
+        assert!(loopback.iter().all(|address| any.addresses.contains(address)));
     }
 
     #[test]

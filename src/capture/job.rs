@@ -1,24 +1,24 @@
 //! One capture at work: a thread that opens its interfaces and its files, follows the packets to the
 //! end of the window, closes the files, and says how it went.
 
+use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::capture::budget::{Budget, Share};
+use crate::capture::device::{Device, Opening};
 use crate::capture::feed::{Feed, totals};
+use crate::capture::files::{Beginning, Described, Ended, Names, Series, Target, seal_leftovers};
 use crate::capture::follow::{Closing, Follow};
-use crate::capture::format::{Beginning, Described};
-use crate::capture::interface::LINKTYPE_ETHERNET;
+use crate::capture::interface::{self, Interface, Service};
 use crate::capture::line::Line;
-use crate::capture::names::Names;
 use crate::capture::reader::Reader;
 use crate::capture::recorder::Recorder;
-use crate::capture::recovery::seal_leftovers;
-use crate::capture::series::{Ended, Series, Target};
-use crate::capture::{Destination, Error, Origin, PrivateSettings, interface, private, section};
+use crate::capture::tap::Tap;
+use crate::capture::{Destination, Error, Origin, PrivateSettings, private, section};
 use crate::clock::{self, WallTime};
-use crate::filter::{self, LinkType};
+use crate::filter::{self, LinkType, Program};
 use crate::model::{
     CapturePlan, FileFormat, InterfaceTotals, Report, SealedFile, StopReason, Totals,
 };
@@ -94,7 +94,7 @@ impl Job {
     fn take(&self, destination: Destination) -> Result<End, Error> {
         let begun = clock::now();
         let mut feeds = self.feeds()?;
-        let oldest = feeds.iter().map(|feed| feed.reader().held_from()).min();
+        let oldest = feeds.iter().map(|feed| feed.tap().held_from()).min();
         let held_from = oldest.unwrap_or(begun.wall);
         let (mut series, _buffer) = self.series(&feeds, held_from, destination)?;
         let followed =
@@ -108,7 +108,7 @@ impl Job {
                 let now = clock::wall_time();
                 let statistics: Vec<_> =
                     feeds.iter().map(|feed| feed.statistics(now, at)).collect();
-                let is_lost = reason == StopReason::InterfaceLost;
+                let is_lost = matches!(reason, StopReason::InterfaceLost | StopReason::Error);
                 let lost = feeds.iter().filter(|_feed| is_lost).find_map(Feed::lost);
                 (reason, series.end(&statistics), lost)
             }
@@ -150,7 +150,7 @@ impl Job {
 
     fn feeds(&self) -> Result<Vec<Feed>, Error> {
         if let Origin::File(path) = &self.origin {
-            return Err(Error::file("reading", path)(std::io::ErrorKind::Unsupported.into()));
+            return Ok(vec![self.file(path)?]);
         }
         let numbered = (0_u32..).zip(&self.plan.interfaces);
         numbered.map(|(number, name)| self.feed(number, name)).collect()
@@ -158,8 +158,16 @@ impl Job {
 
     fn feed(&self, number: u32, name: &str) -> Result<Feed, Error> {
         let interface = interface::find(name)?;
-        let program = filter::compile(&self.plan.filter, &interface.addresses, LinkType::Ethernet)
-            .map_err(|source| Error::Filter { interface: name.to_owned(), source })?;
+        let (tap, program) = match interface.service {
+            Service::Ring { .. } => self.ring(&interface)?,
+            Service::Device => self.device(&interface)?,
+        };
+        Ok(Feed::new(number, name.to_owned(), tap, program))
+    }
+
+    fn ring(&self, interface: &Interface) -> Result<(Tap, Program), Error> {
+        let Interface { name, addresses, .. } = interface;
+        let program = self.program(name, addresses, LinkType::Ethernet)?;
         let around = &self.around;
         let recorder = around.recorders.iter().find(|recorder| recorder.interface() == name);
         let (log, private) = match recorder {
@@ -171,7 +179,32 @@ impl Job {
             }
         };
         let reader = Reader::new(log, self.plan.from(), self.line.bell());
-        Ok(Feed::new(number, name.to_owned(), reader, program, private))
+        Ok((Tap::Ring { reader, private }, program))
+    }
+
+    fn device(&self, interface: &Interface) -> Result<(Tap, Program), Error> {
+        let Interface { name, addresses, .. } = interface;
+        let around = &self.around;
+        let opening = Opening::of_device(name, around.private, &around.budget)?;
+        let program = self.program(name, addresses, opening.link_type())?;
+        Ok((Tap::Device(self.begin(opening, &program)?), program))
+    }
+
+    /// A file tells nothing of the addresses of the host that captured it.
+    fn file(&self, path: &Path) -> Result<Feed, Error> {
+        let opening = Opening::of_file(path, &self.around.budget)?;
+        let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
+        let program = self.program(&name, &[], opening.link_type())?;
+        Ok(Feed::new(0, name, Tap::Device(self.begin(opening, &program)?), program))
+    }
+
+    fn begin(&self, opening: Opening, program: &Program) -> Result<Device, Error> {
+        opening.start(program.text(), self.plan.from(), self.line.bell())
+    }
+
+    fn program(&self, name: &str, local: &[IpAddr], link: LinkType) -> Result<Program, Error> {
+        filter::compile(&self.plan.filter, local, link)
+            .map_err(|source| Error::Filter { interface: name.to_owned(), source })
     }
 
     /// The files, and the memory of their buffer.
@@ -189,11 +222,16 @@ impl Job {
         let described = |feed: &Feed| Described {
             name: feed.name().to_owned(),
             filter: feed.filter().to_owned(),
-            link_type: LINKTYPE_ETHERNET,
+            link_type: feed.tap().link_type().in_files(),
         };
         let beginning = Beginning {
             format,
-            comment: section::comment(&self.line.capture, &self.name, plan, held_from),
+            comment: section::comment(
+                &self.line.capture,
+                &self.name,
+                (plan, &self.origin),
+                held_from,
+            ),
             interfaces: feeds.iter().map(described).collect(),
             bytes_per_packet: plan.limits.bytes_per_packet,
         };
@@ -206,8 +244,7 @@ impl Job {
             Destination::Path(path) => Target::Files { names: Names::Path(path), hashed: false },
             Destination::Stream(file) => Target::Stream(file),
         };
-        let block = feeds.iter().map(|feed| feed.reader().log().ring().geometry().block_bytes);
-        let block = block.max().and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or(0);
+        let block = feeds.iter().map(|feed| feed.tap().block_bytes()).max().unwrap_or(0);
         let buffer = u64::try_from(Series::buffer_bytes(&beginning, block)).unwrap_or(u64::MAX);
         let share = self.around.budget.take("the buffer of a capture", buffer)?;
         Ok((Series::begin(target, beginning, (plan.file, &plan.limits), block)?, share))

@@ -1,8 +1,11 @@
-//! The one place where packet sockets are opened: a description in, a recording ring out.
+//! The one place where packet sockets are opened: a description in, a recording ring or an open
+//! device of libpcap out.
 //!
 //! Nothing else may assume that this happens in the same process.
 
-use crate::capture::{Error, interface};
+use crate::capture::Error;
+use crate::capture::interface::{self, Service};
+use crate::libpcap::{DeviceSettings, Source};
 use crate::ring::{Builder, Geometry, Instruction, Ring};
 
 /// The ring that is wanted.
@@ -36,13 +39,21 @@ pub(super) struct Opened {
 /// Opens a ring. Takes up to a second per GiB of memory.
 pub(super) fn open(request: &Request) -> Result<Opened, Error> {
     let interface = interface::find(&request.interface)?;
+    let Service::Ring { index, is_loopback } = interface.service else {
+        return Err(Error::LinkType { name: interface.name });
+    };
     let ring = Builder::new(request.geometry())
         .filter(cut(request.program.clone(), request.bytes_per_packet))
-        .ignore_outgoing(interface.is_loopback)
+        .ignore_outgoing(is_loopback)
         .promiscuous(request.promiscuous)
-        .bind(interface.index)
+        .bind(index)
         .map_err(|source| Error::Ring { interface: interface.name.clone(), source })?;
-    Ok(Opened { ring, index: interface.index })
+    Ok(Opened { ring, index })
+}
+
+/// Opens a device that no ring serves.
+pub(super) fn open_device(settings: &DeviceSettings) -> Result<Source, Error> {
+    Ok(Source::open_device(settings)?)
 }
 
 /// The program, returning at most `bytes`: what a program returns is how much is recorded.

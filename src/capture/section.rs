@@ -3,6 +3,7 @@
 
 use serde_json::{Map, Value, json};
 
+use crate::capture::Origin;
 use crate::clock::WallTime;
 use crate::model::{CaptureId, CapturePlan};
 
@@ -20,32 +21,36 @@ pub(super) const CUT: &str = "partial: the capture was cut short, and this file 
 pub(super) fn comment(
     capture: &CaptureId,
     name: &str,
-    plan: &CapturePlan,
+    (plan, origin): (&CapturePlan, &Origin),
     held_from: WallTime,
 ) -> String {
     let event = serde_json::from_str(&plan.event_json)
         .unwrap_or_else(|_not_json| Value::String(plan.event_json.clone()));
-    let comment = object(capture, name, plan, held_from, event);
+    let comment = object(capture, name, (plan, origin), held_from, event);
     if comment.len() <= MAX_COMMENT_BYTES {
         return comment;
     }
     let event = json!({ "id": plan.event, "name": shortened(&plan.event_name), "cut": true });
-    object(capture, name, plan, held_from, event)
+    object(capture, name, (plan, origin), held_from, event)
 }
 
 fn object(
     capture: &CaptureId,
     name: &str,
-    plan: &CapturePlan,
+    (plan, origin): (&CapturePlan, &Origin),
     held_from: WallTime,
     event: Value,
 ) -> String {
+    let from = match origin {
+        Origin::Interfaces => ("window", json!({ "from": plan.from(), "until": plan.until() })),
+        Origin::File(path) => ("file", json!(path.to_string_lossy())),
+    };
     let around = [
         ("capture", json!(name)),
         ("capture_id", json!(capture)),
         ("host", json!(plan.host)),
         ("trigger_at", json!(plan.trigger_at)),
-        ("window", json!({ "from": plan.from(), "until": plan.until() })),
+        from,
         ("held_from", json!(held_from)),
     ];
     let cause = [("rule", json!(plan.rule)), ("incident", json!(plan.incident)), ("event", event)];
@@ -110,7 +115,8 @@ pub(super) mod tests {
     #[test]
     fn the_section_names_event_rule_incident_capture_and_host() {
         let id = CaptureId::from_text("c1");
-        let text = comment(&id, "retransmits-1", &plan(), WallTime::from_nanos(0));
+        let text =
+            comment(&id, "retransmits-1", (&plan(), &Origin::Interfaces), WallTime::from_nanos(0));
         let value: Value = serde_json::from_str(&text).unwrap();
         assert_eq!(value["event"]["labels"]["instance"], "a\nb");
         assert_eq!(value["incident"], "0123456789abcdef");
@@ -121,7 +127,12 @@ pub(super) mod tests {
     #[test]
     fn an_event_that_is_too_long_is_replaced_and_the_comment_stays_json() {
         let plan = CapturePlan { event_json: format!("\"{}\"", "x".repeat(70_000)), ..plan() };
-        let text = comment(&CaptureId::from_text("c1"), "n", &plan, WallTime::from_nanos(0));
+        let text = comment(
+            &CaptureId::from_text("c1"),
+            "n",
+            (&plan, &Origin::Interfaces),
+            WallTime::from_nanos(0),
+        );
         let value: Value = serde_json::from_str(&text).unwrap();
         assert_eq!(value["event"]["cut"], true);
         assert!(text.len() <= MAX_COMMENT_BYTES);

@@ -39,6 +39,12 @@ impl Window {
         Self { begun, from, until, time_is_up: begun.boot + left }
     }
 
+    /// That of a file: it ends where the file does.
+    pub(super) fn whole_file(begun: Now) -> Self {
+        let (from, until) = (WallTime::from_nanos(i64::MIN), WallTime::from_nanos(i64::MAX));
+        Self { begun, from, until, time_is_up: begun.boot + Duration::MAX }
+    }
+
     /// When the time limit ends the capture.
     pub(super) const fn time_is_up(&self) -> BootTime {
         self.time_is_up

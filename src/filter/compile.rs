@@ -2,7 +2,7 @@
 //!
 //! libpcap needs seconds for some thousand terms and cannot be stopped, so it runs on a thread of
 //! its own: who waits gives up after [`LIMIT`], and the thread keeps its place among the
-//! [`MAX_COMPILERS`] until it is through. The only place that knows the crate `pcap`.
+//! [`MAX_COMPILERS`] until it is through.
 
 use std::net::IpAddr;
 use std::path::Path;
@@ -10,12 +10,11 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
-use pcap::{Capture, Linktype, Precision};
-
 use super::error::{Error, shown};
 use super::operation::Instruction;
 use super::program::Program;
-use super::{Filter, expression, words};
+use super::{Filter, LinkType, expression, words};
+use crate::libpcap::{self, Refused};
 use crate::spawn;
 
 /// How long a filter may wait for its turn, and then how long it may take to compile. Usual ones
@@ -31,39 +30,6 @@ const MAX_EXPRESSION_BYTES: usize = 16 * 1024;
 /// What a program returns for a packet that it selects: in the kernel that is the length to keep,
 /// in bytes, and as much as tcpdump keeps. libpcap's 65,535 would cut what TSO and GRO have joined.
 const KEEP_BYTES: u32 = 262_144;
-
-/// The code of `ret #k`.
-const RETURN_CONSTANT: u16 = 0x06;
-
-/// What libpcap says where the optimiser finds that nothing can pass.
-const REJECTS_ALL: &str = "expression rejects all packets";
-
-/// What the frames of an interface begin with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LinkType {
-    /// Ethernet, the loopback interface included.
-    Ethernet,
-    /// IPv4 or IPv6 at once, as tunnels have it.
-    RawIp,
-}
-
-impl LinkType {
-    /// The LINKTYPE_ value for capture files (tcpdump.org/linktypes.html).
-    pub const fn in_files(self) -> u16 {
-        match self {
-            Self::Ethernet => 1,
-            Self::RawIp => 101,
-        }
-    }
-
-    /// The DLT_ value for libpcap, which for raw IP is another one on Linux (pcap/dlt.h).
-    const fn for_libpcap(self) -> Linktype {
-        match self {
-            Self::Ethernet => Linktype(1),
-            Self::RawIp => Linktype(12),
-        }
-    }
-}
 
 /// Compiles a filter for an interface with the addresses `local`. Blocks, for at most some seconds.
 ///
@@ -109,7 +75,7 @@ fn run_apart(job: Job, limit: Duration) -> Result<Vec<Instruction>, Error> {
     };
     let (answer, answered) = mpsc::sync_channel(1);
     let thread = spawn::thread("filter-compile", move || {
-        let result = libpcap(&job);
+        let result = both(&job);
         drop(place);
         // Nobody waits any more where this fails.
         drop(answer.send(result));
@@ -154,52 +120,33 @@ impl Drop for Place {
 }
 
 /// Compiles the user's expression, then the whole. May take long.
-fn libpcap(job: &Job) -> Result<Vec<Instruction>, Error> {
-    let whole = |reason| whole_error(&job.text, reason);
-    let handle = Capture::dead_with_precision(job.link.for_libpcap(), Precision::Nano)
-        .map_err(|error| whole(reason(error)))?;
+fn both(job: &Job) -> Result<Vec<Instruction>, Error> {
+    let compile = |text: &str| libpcap::compile(text, job.link, KEEP_BYTES);
     if let Some(own) = &job.own {
-        handle.compile(own, true).map_err(|error| own_error(own, reason(error)))?;
+        compile(own).map_err(|refused| own_error(own, &refused))?;
     }
-    let program = handle.compile(&job.text, true).map_err(|error| whole(reason(error)))?;
-    // The crate hides the fields of an instruction, but prints them: "code jt jf k".
-    program
-        .get_instructions()
-        .iter()
-        .map(|instruction| {
-            let printed = instruction.to_string();
-            read(&printed).ok_or_else(|| whole(format!("unreadable instruction '{printed}'")))
-        })
-        .collect()
+    let program = compile(&job.text).map_err(|refused| whole_error(&job.text, &refused))?;
+    let instruction = |step: libpcap::Instruction| Instruction {
+        code: step.code,
+        jt: step.jt,
+        jf: step.jf,
+        k: step.k,
+    };
+    Ok(program.into_iter().map(instruction).collect())
 }
 
-fn own_error(own: &str, reason: String) -> Error {
-    if reason == REJECTS_ALL {
+fn own_error(own: &str, refused: &Refused) -> Error {
+    if *refused == Refused::SelectsNothing {
         return Error::SelectsNothing { text: shown(own) };
     }
-    Error::Expression { expression: shown(own), reason: shown(&reason) }
+    Error::Expression { expression: shown(own), reason: shown(&refused.to_string()) }
 }
 
-fn whole_error(text: &str, reason: String) -> Error {
-    if reason == REJECTS_ALL {
+fn whole_error(text: &str, refused: &Refused) -> Error {
+    if *refused == Refused::SelectsNothing {
         return Error::SelectsNothing { text: shown(text) };
     }
-    Error::Whole { text: shown(text), reason: shown(&reason) }
-}
-
-/// libpcap's own words, without the crate's.
-fn reason(error: pcap::Error) -> String {
-    if let pcap::Error::PcapError(text) = error { text } else { error.to_string() }
-}
-
-fn read(printed: &str) -> Option<Instruction> {
-    let mut numbers = printed.split(' ');
-    let code = numbers.next()?.parse().ok()?;
-    let jt = numbers.next()?.parse().ok()?;
-    let jf = numbers.next()?.parse().ok()?;
-    let k = numbers.next()?.parse().ok()?;
-    let k = if code == RETURN_CONSTANT && k != 0 { KEEP_BYTES } else { k };
-    numbers.next().is_none().then_some(Instruction { code, jt, jf, k })
+    Error::Whole { text: shown(text), reason: shown(&refused.to_string()) }
 }
 
 #[cfg(test)]
@@ -225,7 +172,7 @@ mod tests {
         let program = compile(&Filter::default(), &[], LinkType::Ethernet).unwrap();
         assert!(program.selects(&Packet { data: &[], vlan: None, wire_len: 0 }));
         assert_eq!(program.text(), "");
-        let keep_all = Instruction { code: RETURN_CONSTANT, jt: 0, jf: 0, k: KEEP_BYTES };
+        let keep_all = Instruction { code: 0x06, jt: 0, jf: 0, k: KEEP_BYTES };
         assert_eq!(program.instructions(), [keep_all]);
     }
 
@@ -316,13 +263,26 @@ mod tests {
 
     #[test]
     fn the_scanner_of_libpcap_knows_every_word_that_we_let_pass() {
-        let handle = Capture::dead(Linktype(1)).unwrap();
         for word in words::KNOWN {
             // A word that it does not know would be a port's name, which it looks up in a table.
-            if let Err(error) = handle.compile(&format!("port {word}"), true) {
+            let port = format!("port {word}");
+            if let Err(error) = libpcap::compile(&port, LinkType::Ethernet, KEEP_BYTES) {
                 assert!(!error.to_string().contains("unknown port"), "{word}: {error}");
             }
         }
+    }
+
+    #[test]
+    fn every_link_has_its_own_entries() {
+        let tcp = Entry { protocol: Some(Protocol::Tcp), ..Entry::default() };
+        let filter = Filter { entries: vec![tcp], expression: None };
+        // Linux cooked: the protocol in the last two bytes of 16, then an IPv4 header.
+        let mut packet = [0; 56];
+        (packet[14], packet[16], packet[16 + 9]) = (0x08, 0x45, 6);
+        let packet = Packet { data: &packet, vlan: None, wire_len: 56 };
+        let selects = |link| compile(&filter, &[], link).unwrap().selects(&packet);
+        assert!(selects(LinkType::Other(113)));
+        assert!(!selects(LinkType::Ethernet) && !selects(LinkType::Other(276)));
     }
 
     #[test]

@@ -41,7 +41,7 @@ pub(super) fn of(filter: &Filter, local: &[IpAddr], link: LinkType) -> String {
         LinkType::Ethernet if !entries.is_empty() && !moves_offsets => {
             format!("({entries} or (vlan and {entries}))")
         }
-        LinkType::Ethernet | LinkType::RawIp => entries,
+        LinkType::Ethernet | LinkType::RawIp | LinkType::Other(_) => entries,
     };
     match own {
         None => entries,

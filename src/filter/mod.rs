@@ -7,8 +7,8 @@
 //!
 //! # What an entry means
 //!
-//! An entry selects IPv4 and IPv6 packets, untagged or behind one VLAN tag, for which all fields
-//! that are given hold. `protocol: icmp` is ICMP and ICMPv6. Ports are those of TCP, UDP and SCTP;
+//! An entry selects IPv4 and IPv6 packets, on Ethernet untagged or behind one VLAN tag, for which all
+//! fields that are given hold. `protocol: icmp` is ICMP and ICMPv6. Ports are those of TCP, UDP and SCTP;
 //! a fragment other than the first has none. ARP is no IP packet: name it in an expression.
 //!
 //! `local` and `remote` are the two ends of a packet, so that one entry selects both directions:
@@ -51,12 +51,14 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-pub use compile::{LinkType, compile};
+pub use compile::compile;
 pub use error::Error;
 pub use eval::Packet;
 pub use json::{JsonError, entries_from_json};
 pub use operation::Instruction;
 pub use program::{Invalid, MAX_INSTRUCTIONS, Program};
+
+pub use crate::libpcap::LinkType;
 
 /// Entries are alternatives; an expression has to hold as well. Empty selects everything.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -92,6 +92,14 @@ pub struct Frame<'a> {
     packet_type: u8,
 }
 
+impl<'a> Frame<'a> {
+    /// A packet that no ring held, with its tag in place; nothing is known of its checksums.
+    /// `packet_type` is one of the `PACKET_*` of linux/if_packet.h; any other: unknown.
+    pub const fn elsewhere(at: WallTime, data: &'a [u8], wire_len: u32, packet_type: u8) -> Self {
+        Self { at, data, wire_len, vlan: None, status: 0, packet_type }
+    }
+}
+
 impl Frame<'_> {
     pub const fn direction(&self) -> Direction {
         match self.packet_type {
