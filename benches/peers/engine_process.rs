@@ -17,6 +17,7 @@ use crate::program::Program;
 use crate::rig::Rig;
 use crate::support::namespaces::INTERFACE;
 use crate::support::wait;
+use crate::tools::RING_MIB;
 
 /// The first argument of a benchmark that is such a process; then come the spool, the way and the
 /// filters, one for each capture.
@@ -54,9 +55,6 @@ impl Way {
     }
 }
 
-/// Size of the ring, the same as the peers'.
-pub(crate) const RING_BYTES: u64 = 64 << 20;
-
 /// What the engine may take: its ring, and the buffers of 64 captures.
 const BUDGET_BYTES: u64 = 1 << 30;
 
@@ -90,16 +88,17 @@ pub(crate) fn lost(output: &str) -> Option<u64> {
 
 /// An engine at the place where this runs.
 pub(crate) fn engine(spool: &Path, way: Way) -> (Arc<Engine>, mpsc::Receiver<Report>) {
+    let ring_bytes = u64::from(RING_MIB) << 20;
     let recorder = RecorderSettings {
         interface: INTERFACE.to_owned(),
-        memory_bytes: RING_BYTES,
+        memory_bytes: ring_bytes,
         bytes_per_packet: 0,
         promiscuous: false,
     };
     let settings = Settings {
         spool: spool.to_owned(),
         recorders: if way == Way::Foreground { Vec::new() } else { vec![recorder] },
-        private: PrivateSettings { memory_bytes: RING_BYTES, promiscuous: false },
+        private: PrivateSettings { memory_bytes: ring_bytes, promiscuous: false },
         memory_bytes: BUDGET_BYTES,
     };
     let (sender, reports) = mpsc::channel(REPORTS);
