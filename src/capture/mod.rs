@@ -45,6 +45,8 @@ pub use interface::default_route_interface;
 pub use names::segment_of;
 pub use recovery::seal_leftovers;
 
+pub use crate::ring::check_privilege;
+
 /// Where the packets of a capture come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Origin {

@@ -8,6 +8,8 @@ pub enum Exit {
     Ok,
     /// It was tried and failed.
     Failed,
+    /// The arguments are wrong, or contradict each other.
+    Usage,
     /// No worker answers.
     Unreachable,
     /// There is nothing with that name or id.
@@ -16,7 +18,7 @@ pub enum Exit {
     Configuration,
 }
 
-/// The table, for `--help`. Wrong arguments exit with 2, which is clap's own.
+/// The table, for `--help`. 2 is clap's own, too.
 pub(super) const HELP: &str = "\
 Exit codes:
    0  it worked
@@ -31,6 +33,7 @@ impl Exit {
         match self {
             Self::Ok => 0,
             Self::Failed => 1,
+            Self::Usage => 2,
             Self::Unreachable => 3,
             Self::NotFound => 4,
             Self::Configuration => 78,

@@ -1,11 +1,12 @@
 //! The command line: one file for each command.
 //!
-//! Commands other than `run` and `check` talk to a running worker over its control socket and hold
-//! no logic of their own.
+//! Commands other than `run`, `dump` and `check` talk to a running worker over its control socket and
+//! hold no logic of their own.
 
 mod capture;
 mod check;
 mod client;
+mod dump;
 mod event;
 mod exit;
 mod output;
@@ -20,6 +21,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 pub use client::Error as ClientError;
+pub use dump::Error as DumpError;
 pub use exit::Exit;
 
 use crate::{control, telemetry, upload, worker, yaml};
@@ -41,6 +43,8 @@ pub struct Arguments {
 enum Command {
     /// Run the worker until SIGTERM or SIGINT.
     Run(ConfigFile),
+    /// Capture in the foreground, without a worker; with tcpdump's habits.
+    Dump(Box<dump::Arguments>),
     /// Check the configuration, the rules, the privilege to capture and the storages.
     Check(check::Arguments),
     /// Show how the worker and everything it talks to are doing.
@@ -72,6 +76,8 @@ pub enum Error {
     Configuration(Vec<yaml::Problem>),
     #[error(transparent)]
     Client(#[from] client::Error),
+    #[error(transparent)]
+    Dump(#[from] dump::Error),
     #[error("cannot set up the log")]
     Telemetry(#[from] telemetry::Error),
     #[error("cannot start the async runtime")]
@@ -121,6 +127,7 @@ impl Error {
         match self {
             Self::Configuration(_) | Self::Telemetry(_) | Self::Upload(_) => Exit::Configuration,
             Self::Client(error) => error.exit(),
+            Self::Dump(error) => error.exit(),
             Self::Worker(error) if error.is_configuration() => Exit::Configuration,
             Self::Runtime(_)
             | Self::Signals(_)
@@ -154,6 +161,7 @@ impl Arguments {
     pub fn run(self) -> Result<(), Error> {
         match self.command {
             Command::Run(file) => run::run(file.config.as_deref()),
+            Command::Dump(arguments) => Ok(dump::run(&arguments)?),
             Command::Check(arguments) => check::run(&arguments),
             Command::Status(reach) => ask(status::run(&reach)),
             Command::Event(command) => ask(event::run(command)),

@@ -37,6 +37,7 @@ mod error;
 mod eval;
 mod expression;
 mod front;
+mod json;
 mod lift;
 mod networks;
 mod operation;
@@ -53,6 +54,7 @@ use serde::{Deserialize, Serialize};
 pub use compile::{LinkType, compile};
 pub use error::Error;
 pub use eval::Packet;
+pub use json::{JsonError, entries_from_json};
 pub use operation::Instruction;
 pub use program::{Invalid, MAX_INSTRUCTIONS, Program};
 

@@ -4,18 +4,26 @@
 //! back: that is the window into the past. Any thread may [`pin`](Ring::pin) a held block by its
 //! sequence number and read its packets. Knows nothing of captures, files and filters.
 //!
-//! Invariant: a block that is pinned is never given back to the kernel; `ledger` keeps it, `sys`
-//! relies on it, and nothing outside this folder can break it.
+//! Invariant: a block that is pinned is never given back to the kernel; `ledger` keeps it,
+//! `handover` orders it, `sys` relies on it, and nothing outside this folder can break it. `model`
+//! tries every order in which the kernel, a recorder and readers can meet (`tests/sanitize loom`).
 
 mod frame;
 mod geometry;
+mod handover;
 mod ledger;
+#[cfg(loom)]
+mod model;
 mod sys;
 
 use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::PoisonError;
+#[cfg(not(loom))]
+use std::sync::{Mutex, MutexGuard};
 
+#[cfg(loom)]
+use loom::sync::{Mutex, MutexGuard};
 use nix::errno::Errno;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
 
@@ -23,6 +31,9 @@ pub use frame::{Direction, Frame, Frames, Header};
 pub use geometry::Geometry;
 
 use ledger::{Claim, Ledger, Lookup};
+#[cfg(loom)]
+use model::Mapping;
+#[cfg(not(loom))]
 use sys::Mapping;
 
 /// The frame size that the kernel wants to be told: unused by TPACKET_V3, whose packets are as
@@ -51,10 +62,13 @@ pub struct Instruction {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error(
-        "opening a packet socket needs CAP_NET_RAW: run `setcap cap_net_raw+ep <path of hindsight>`, \
-         or set AmbientCapabilities=CAP_NET_RAW in the service unit"
+        "opening a packet socket needs CAP_NET_RAW: run `sudo setcap cap_net_raw+ep {}`, use root, or \
+         set AmbientCapabilities=CAP_NET_RAW in the service unit",
+        executable()
     )]
     Privilege,
+    #[error("this kernel has no packet sockets (CONFIG_PACKET, module af_packet)")]
+    NoPacketSockets,
     #[error("the kernel has no {mib} MiB for the ring; set a smaller `memory` for the recorder")]
     Memory { mib: u64 },
     #[error("{doing}")]
@@ -63,6 +77,12 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
+}
+
+/// The path that setcap(8) needs: that of the program that runs.
+fn executable() -> String {
+    let path = std::env::current_exe();
+    path.map_or_else(|_gone| "$(which hindsight)".to_owned(), |path| path.display().to_string())
 }
 
 /// Describes a ring. The socket hears nothing before the last step, [`bind`](Self::bind).
@@ -153,11 +173,20 @@ impl Builder {
     }
 }
 
+/// Whether this process may capture: opens a packet socket, which hears nothing, and closes it.
+///
+/// # Errors
+/// What is missing, with the remedy.
+pub fn check_privilege() -> Result<(), Error> {
+    open_socket().map(drop)
+}
+
 fn open_socket() -> Result<OwnedFd, Error> {
     // No protocol: until it is bound, the socket hears nothing.
     match socket(AddressFamily::Packet, SockType::Raw, SockFlag::SOCK_CLOEXEC, None) {
         Ok(socket) => Ok(socket),
         Err(Errno::EPERM | Errno::EACCES) => Err(Error::Privilege),
+        Err(Errno::EAFNOSUPPORT) => Err(Error::NoPacketSockets),
         Err(error) => Err(step("opening a packet socket")(error.into())),
     }
 }
@@ -210,7 +239,7 @@ impl Ring {
     pub fn take_closed(&self) -> Option<Header> {
         let mut ledger = self.ledger();
         let slot = ledger.next_slot()?;
-        if !self.mapping.is_closed(slot, ledger.next()) {
+        if !handover::is_closed(&self.mapping, slot, ledger.next()) {
             return None;
         }
         let claim = ledger.take_over()?;
@@ -221,12 +250,12 @@ impl Ring {
 
     /// Gives the oldest held block back to the kernel. False if there is none or it is pinned.
     pub fn give_back_oldest(&self) -> bool {
-        let freed = self.ledger().give_back_oldest();
-        let found = freed.is_some();
-        if let Some(freed) = freed {
-            self.mapping.give_back(freed);
-        }
-        found
+        let mut ledger = self.ledger();
+        let Some(freed) = ledger.give_back_oldest() else { return false };
+        // Still under the lock: otherwise `take_closed` on another thread could load the status
+        // that stands from before, and the new number once the kernel has opened the block again.
+        handover::give_back(&self.mapping, freed);
+        true
     }
 
     /// Pins the block with this sequence number; the first is 1.
@@ -242,7 +271,7 @@ impl Ring {
     pub fn open_block_is_empty(&self) -> bool {
         let ledger = self.ledger();
         let next = ledger.next();
-        ledger.next_slot().is_none_or(|slot| self.mapping.open_packets(slot, next) == 0)
+        ledger.next_slot().is_none_or(|slot| handover::open_packets(&self.mapping, slot, next) == 0)
     }
 
     /// How many packets the kernel could not put into the ring since the last call.
