@@ -30,27 +30,22 @@ pub(crate) enum Way {
     Worker,
     /// The same without the hash, which the peers' files do not have.
     Unhashed,
-    /// A ring for the one capture, and no hash: what `dump` does.
-    Foreground,
 }
 
 impl Way {
-    const ALL: [Self; 3] = [Self::Worker, Self::Unhashed, Self::Foreground];
+    const ALL: [Self; 2] = [Self::Worker, Self::Unhashed];
 
     const fn name(self) -> &'static str {
         match self {
             Self::Worker => "worker",
             Self::Unhashed => "unhashed",
-            Self::Foreground => "foreground",
         }
     }
 
     fn destination(self, spool: &Path, number: usize) -> Destination {
         match self {
             Self::Worker => Destination::Spool,
-            Self::Unhashed | Self::Foreground => {
-                Destination::Path(spool.join(format!("capture{number}.pcapng")))
-            }
+            Self::Unhashed => Destination::Path(spool.join(format!("capture{number}.pcapng"))),
         }
     }
 }
@@ -87,7 +82,7 @@ pub(crate) fn lost(output: &str) -> Option<u64> {
 }
 
 /// An engine at the place where this runs.
-pub(crate) fn engine(spool: &Path, way: Way) -> (Arc<Engine>, mpsc::Receiver<Report>) {
+pub(crate) fn engine(spool: &Path) -> (Arc<Engine>, mpsc::Receiver<Report>) {
     let ring_bytes = u64::from(RING_MIB) << 20;
     let recorder = RecorderSettings {
         interface: INTERFACE.to_owned(),
@@ -97,7 +92,7 @@ pub(crate) fn engine(spool: &Path, way: Way) -> (Arc<Engine>, mpsc::Receiver<Rep
     };
     let settings = Settings {
         spool: spool.to_owned(),
-        recorders: if way == Way::Foreground { Vec::new() } else { vec![recorder] },
+        recorders: vec![recorder],
         private: PrivateSettings { memory_bytes: ring_bytes, promiscuous: false },
         memory_bytes: BUDGET_BYTES,
     };
@@ -111,7 +106,7 @@ pub(crate) fn run(arguments: &[String]) {
     let [spool, way, filters @ ..] = arguments else { panic!("arguments are missing") };
     let spool = Path::new(spool);
     let way = Way::ALL.into_iter().find(|known| known.name() == way).expect("a known way");
-    let (engine, mut reports) = engine(spool, way);
+    let (engine, mut reports) = engine(spool);
     let name = |number: usize| CaptureId::from_text(format!("capture{number}"));
     for (number, filter) in filters.iter().enumerate() {
         let (title, plan) = (format!("capture {number}"), plan::whole(filter));

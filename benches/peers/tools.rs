@@ -32,7 +32,6 @@ impl Tool {
             Self::Dump => "hindsight dump",
             Self::Engine(Way::Worker) => "the worker's way",
             Self::Engine(Way::Unhashed) => "the worker's way, no hash",
-            Self::Engine(Way::Foreground) => "dump's way",
         }
     }
 
@@ -40,21 +39,13 @@ impl Tool {
         matches!(self, Self::Dump | Self::Engine(_))
     }
 
-    /// Why it cannot take part, if it cannot.
-    pub(crate) fn missing(self) -> Option<String> {
-        let (mut command, remedy) = match self {
-            Self::Engine(_) => return None,
-            Self::Dump => (Command::new(env!("CARGO_BIN_EXE_hindsight")), "it has no `dump`"),
-            Self::Tcpdump | Self::Dumpcap | Self::NetsniffNg => {
-                (Command::new(self.name()), "install it with tests/tools bench")
-            }
+    /// Whether it is there, or is Hindsight's own.
+    pub(crate) fn is_there(self) -> bool {
+        let asks = |program: &str| {
+            let mut command = Command::new(program);
+            command.arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok()
         };
-        if self == Self::Dump {
-            command.arg("dump");
-        }
-        let asked = command.arg("--help").stdout(Stdio::null()).stderr(Stdio::null()).status();
-        let works = asked.is_ok_and(|status| status.success() || self == Self::NetsniffNg);
-        (!works).then(|| format!("{} does not take part: {remedy}", self.name()))
+        self.is_ours() || asks(self.name())
     }
 
     /// Starts it at the near end, with one file in `folder` and a ring of [`RING_MIB`], and waits until it
