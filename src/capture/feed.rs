@@ -2,10 +2,9 @@
 //!
 //! Every packet of the window ends in exactly one count: written, not selected, or lost.
 
-use crate::capture::format::statistics;
+use crate::capture::files::{Put, Series, statistics};
 use crate::capture::reader::{Loss, Reader, Step};
 use crate::capture::recorder::Recorder;
-use crate::capture::series::{Put, Series};
 use crate::capture::{Error, section};
 use crate::clock::WallTime;
 use crate::filter::{Packet, Program};

@@ -7,15 +7,12 @@ use std::sync::Arc;
 
 use crate::capture::budget::{Budget, Share};
 use crate::capture::feed::{Feed, totals};
+use crate::capture::files::{Beginning, Described, Ended, Names, Series, Target, seal_leftovers};
 use crate::capture::follow::{Closing, Follow};
-use crate::capture::format::{Beginning, Described};
 use crate::capture::interface::LINKTYPE_ETHERNET;
 use crate::capture::line::Line;
-use crate::capture::names::Names;
 use crate::capture::reader::Reader;
 use crate::capture::recorder::Recorder;
-use crate::capture::recovery::seal_leftovers;
-use crate::capture::series::{Ended, Series, Target};
 use crate::capture::{Destination, Error, Origin, PrivateSettings, interface, private, section};
 use crate::clock::{self, WallTime};
 use crate::filter::{self, LinkType};

@@ -8,6 +8,7 @@
 //! whole, what the filter needs is read from it at fixed places, and the rest is left encoded.
 
 use crate::clock::WallTime;
+use crate::ring::sys;
 
 /// Size of `struct tpacket_block_desc` in bytes.
 const DESCRIPTOR_BYTES: usize = 48;
@@ -21,6 +22,10 @@ const PACKET_TYPE: usize = 48 + 10;
 
 /// The EtherType of a VLAN tag whose own was not recorded (IEEE 802.1Q).
 const VLAN_ETHERTYPE: u16 = 0x8100;
+
+/// How many packets ahead memory is asked for: about what is read while it comes. Over a window of
+/// 64 MiB it takes packets of 1,028 bytes from 27 to 12 ns each, of 60 bytes from 27 to 20 ns.
+const PACKETS_AHEAD: usize = 8;
 
 /// `TP_STATUS_GSO_TCP` (linux/if_packet.h, since Linux 6.3; libc does not name it).
 const GSO_TCP: u32 = 1 << 8;
@@ -175,6 +180,9 @@ impl<'a> Iterator for Frames<'a> {
         let step = usize::try_from(u32_at(header, 0)).ok()?;
         // No overflow: the packet lies inside the block.
         self.free = self.offset + end;
+        // Each header tells only where the next one is, so memory would be waited for packet by
+        // packet. Packets come in runs of one length: this is mostly where a later one stands.
+        sys::prefetch(self.block, self.offset.wrapping_add(step.wrapping_mul(PACKETS_AHEAD)));
         // An overflow leads below `free`.
         self.offset = self.offset.wrapping_add(step);
         self.left -= 1;
@@ -314,12 +322,124 @@ mod tests {
         assert_eq!(frames.left(), 2);
     }
 
+    /// A field at its extremes, around what matters in a block of so many bytes, and anywhere.
+    fn field(size: u32) -> impl Strategy<Value = u32> {
+        let near = prop::sample::select(vec![0, 8, 48, 68, 72, 82, 128, size / 2, size]);
+        prop_oneof![
+            4 => (near, -1_i64..=8).prop_map(|(near, off)| {
+                u32::try_from(i64::from(near) + off).unwrap_or_default()
+            }),
+            1 => (0_u32..=8).prop_map(|below| u32::MAX - below),
+            1 => (0_u32..=1).prop_map(|over| i32::MAX.cast_unsigned() + over),
+            1 => 0..size,
+            1 => any::<u32>(),
+        ]
+    }
+
+    /// Size of the blocks with hostile fields: four records of 128 bytes fit.
+    const HOSTILE_BYTES: u32 = 48 + 4 * 128;
+
+    prop_compose! {
+        /// A packet's header: `tp_next_offset`, `tp_snaplen`, `tp_len`, `tp_status`, `tp_mac`.
+        /// Mostly sound, so that iteration comes as far as the field that is not.
+        fn record()(
+            next in prop_oneof![3 => Just(128), 1 => field(HOSTILE_BYTES)],
+            snapped in prop_oneof![3 => 0_u32..=46, 1 => field(HOSTILE_BYTES)],
+            length in field(HOSTILE_BYTES),
+            status in any::<u32>(),
+            start in prop_oneof![3 => Just(82), 1 => field(HOSTILE_BYTES)],
+        ) -> [u32; 5] {
+            [next, snapped, length, status, start & 0xffff]
+        }
+    }
+
+    prop_compose! {
+        /// A block of fields, each of any value.
+        fn hostile_block()(
+            packets in prop_oneof![0_u32..=6, field(HOSTILE_BYTES)],
+            first in prop_oneof![3 => Just(48), 1 => field(HOSTILE_BYTES)],
+            used in prop_oneof![3 => Just(HOSTILE_BYTES), 1 => field(HOSTILE_BYTES)],
+            records in prop::collection::vec(record(), 4),
+            size in prop_oneof![3 => Just(HOSTILE_BYTES), 1 => 0..HOSTILE_BYTES],
+        ) -> Vec<u8> {
+            let mut block = vec![0xa5; usize::try_from(HOSTILE_BYTES).unwrap()];
+            let mut put = |offset: usize, value: u32| {
+                block[offset..offset + 4].copy_from_slice(&value.to_ne_bytes());
+            };
+            for (offset, value) in [(12, packets), (16, first), (20, used)] {
+                put(offset, value);
+            }
+            for (position, fields) in records.into_iter().enumerate() {
+                for (offset, value) in [0, 12, 16, 20, 24].into_iter().zip(fields) {
+                    put(48 + 128 * position + offset, value);
+                }
+            }
+            block.truncate(usize::try_from(size).unwrap());
+            block
+        }
+    }
+
+    /// Where the packets of a block lie, and how many cannot be read, by the letter of the layout.
+    fn by_the_letter(block: &[u8]) -> (Vec<std::ops::Range<u64>>, u32) {
+        let word = |at: u64| -> u64 {
+            let at = usize::try_from(at).unwrap();
+            u32::from_ne_bytes(block[at..at + 4].try_into().unwrap()).into()
+        };
+        let (mut packets, size) = (Vec::new(), u64::try_from(block.len()).unwrap());
+        if size < 48 {
+            return (packets, 0);
+        }
+        let (promised, mut at, used) = (word(12), word(16), word(20).min(size));
+        let mut end_of_last = 48;
+        while u64::try_from(packets.len()).unwrap() < promised {
+            if at < end_of_last || at + 68 > used {
+                break;
+            }
+            let start = at + (word(at + 24) & 0xffff);
+            let end = start + word(at + 12);
+            if start < at + 68 || end > used {
+                break;
+            }
+            packets.push(start..end);
+            end_of_last = end;
+            at += word(at);
+        }
+        let left = promised - u64::try_from(packets.len()).unwrap();
+        (packets, u32::try_from(left).unwrap())
+    }
+
+    /// Where a packet lies in its block.
+    fn place(block: &[u8], data: &[u8]) -> std::ops::Range<u64> {
+        let start = data.as_ptr().addr().checked_sub(block.as_ptr().addr()).unwrap();
+        let start = u64::try_from(start).unwrap();
+        start..start + u64::try_from(data.len()).unwrap()
+    }
+
     proptest! {
         #[test]
         fn hostile_bytes_neither_panic_nor_run_on(bytes in prop::collection::vec(any::<u8>(), 0..600)) {
             let frames = Frames::new(&bytes);
             prop_assert!(frames.take(100).count() <= bytes.len() / HEADER_BYTES);
             let _header = Header::read(&bytes);
+        }
+
+        #[test]
+        fn fields_of_any_value_give_the_packets_that_lie_in_the_block_and_count_the_rest(
+            block in hostile_block()
+        ) {
+            let (expected, left) = by_the_letter(&block);
+            let mut frames = Frames::new(&block);
+            let mut found = Vec::new();
+            // A bound of its own: a broken step must fail, not run for ever.
+            for frame in frames.by_ref().take(block.len()) {
+                found.push(place(&block, frame.data));
+                prop_assert!(usize::try_from(frame.wire_len).unwrap() >= frame.data.len());
+            }
+            prop_assert_eq!(found, expected);
+            prop_assert_eq!(frames.left(), left);
+            prop_assert_eq!(frames.next(), None);
+            prop_assert_eq!(frames.left(), left);
+            prop_assert_eq!(Header::read(&block).is_some(), block.len() >= 48);
         }
 
         #[test]

@@ -4,18 +4,26 @@
 //! back: that is the window into the past. Any thread may [`pin`](Ring::pin) a held block by its
 //! sequence number and read its packets. Knows nothing of captures, files and filters.
 //!
-//! Invariant: a block that is pinned is never given back to the kernel; `ledger` keeps it, `sys`
-//! relies on it, and nothing outside this folder can break it.
+//! Invariant: a block that is pinned is never given back to the kernel; `ledger` keeps it,
+//! `handover` orders it, `sys` relies on it, and nothing outside this folder can break it. `model`
+//! tries every order in which the kernel, a recorder and readers can meet (`tests/sanitize loom`).
 
 mod frame;
 mod geometry;
+mod handover;
 mod ledger;
+#[cfg(loom)]
+mod model;
 mod sys;
 
 use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::PoisonError;
+#[cfg(not(loom))]
+use std::sync::{Mutex, MutexGuard};
 
+#[cfg(loom)]
+use loom::sync::{Mutex, MutexGuard};
 use nix::errno::Errno;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
 
@@ -23,6 +31,9 @@ pub use frame::{Direction, Frame, Frames, Header};
 pub use geometry::Geometry;
 
 use ledger::{Claim, Ledger, Lookup};
+#[cfg(loom)]
+use model::Mapping;
+#[cfg(not(loom))]
 use sys::Mapping;
 
 /// The frame size that the kernel wants to be told: unused by TPACKET_V3, whose packets are as
@@ -228,7 +239,7 @@ impl Ring {
     pub fn take_closed(&self) -> Option<Header> {
         let mut ledger = self.ledger();
         let slot = ledger.next_slot()?;
-        if !self.mapping.is_closed(slot, ledger.next()) {
+        if !handover::is_closed(&self.mapping, slot, ledger.next()) {
             return None;
         }
         let claim = ledger.take_over()?;
@@ -239,12 +250,12 @@ impl Ring {
 
     /// Gives the oldest held block back to the kernel. False if there is none or it is pinned.
     pub fn give_back_oldest(&self) -> bool {
-        let freed = self.ledger().give_back_oldest();
-        let found = freed.is_some();
-        if let Some(freed) = freed {
-            self.mapping.give_back(freed);
-        }
-        found
+        let mut ledger = self.ledger();
+        let Some(freed) = ledger.give_back_oldest() else { return false };
+        // Still under the lock: otherwise `take_closed` on another thread could load the status
+        // that stands from before, and the new number once the kernel has opened the block again.
+        handover::give_back(&self.mapping, freed);
+        true
     }
 
     /// Pins the block with this sequence number; the first is 1.
@@ -260,7 +271,7 @@ impl Ring {
     pub fn open_block_is_empty(&self) -> bool {
         let ledger = self.ledger();
         let next = ledger.next();
-        ledger.next_slot().is_none_or(|slot| self.mapping.open_packets(slot, next) == 0)
+        ledger.next_slot().is_none_or(|slot| handover::open_packets(&self.mapping, slot, next) == 0)
     }
 
     /// How many packets the kernel could not put into the ring since the last call.

@@ -4,20 +4,21 @@
 //! Protocol of a block (linux/net/packet/af_packet.c): its status word says whose it is. While the
 //! kernel's, it is written under our feet and nothing but gauges is read. Once the user's, the
 //! kernel writes no byte of it until the word is set back. A slice over a block therefore needs a
-//! [`Claim`], and setting the word back needs a [`Freed`]; the ledger sees to it that they never
-//! exist for one block at a time.
+//! [`Claim`], and `handover`, the only one to touch the words, sets one back for a `Freed` alone;
+//! the ledger sees to it that the two never exist for one block at a time.
 #![expect(unsafe_code, reason = "the kernel shares its ring as raw memory")]
+#![cfg_attr(loom, expect(dead_code, reason = "a model stands in for the mapping"))]
 
 use std::ffi::c_int;
 use std::io;
 use std::os::fd::{AsRawFd as _, BorrowedFd, OwnedFd};
 use std::ptr::{self, NonNull};
 use std::slice;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64};
 
 use crate::ring::Instruction;
 use crate::ring::geometry::Geometry;
-use crate::ring::ledger::{Claim, Freed};
+use crate::ring::ledger::Claim;
 
 /// Where `block_status`, `num_pkts` and `seq_num` stand in `struct tpacket_block_desc`, in bytes.
 const STATUS: usize = 8;
@@ -109,6 +110,23 @@ fn check(outcome: c_int) -> io::Result<()> {
     if outcome == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
+/// Tells the CPU that the bytes at an offset will be wanted soon. The offset may lie anywhere.
+#[inline]
+pub(super) fn prefetch(bytes: &[u8], offset: usize) {
+    #[cfg(all(target_arch = "x86_64", not(miri)))]
+    {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+
+        let place = bytes.as_ptr().wrapping_add(offset);
+        // JUSTIFICATION: the safe function for it is not in stable Rust.
+        // SAFETY: a hint: the address is not dereferenced, one that is not mapped does nothing. The
+        // instruction is part of SSE, which each x86_64 CPU has.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(place.cast()) }
+    }
+    #[cfg(not(all(target_arch = "x86_64", not(miri))))]
+    let _ = (bytes, offset);
+}
+
 /// The ring's memory, and the socket that keeps it alive.
 #[derive(Debug)]
 pub(super) struct Mapping {
@@ -125,7 +143,7 @@ unsafe impl Send for Mapping {}
 
 // JUSTIFICATION: as above.
 // SAFETY: through a shared reference the memory is read with atomics, or as a slice over a claimed
-// block, which nobody writes to; the only write is the atomic store of `give_back`.
+// block, which nobody writes to; the only write is the atomic store of `handover::give_back`.
 unsafe impl Sync for Mapping {}
 
 impl Mapping {
@@ -160,6 +178,16 @@ impl Mapping {
         self.base.as_ptr().wrapping_add(start)
     }
 
+    /// Whose the block is: `TP_STATUS_*` bits.
+    pub(super) fn status(&self, slot: u32) -> &AtomicU32 {
+        self.word(slot, STATUS)
+    }
+
+    /// How many packets were put into the block.
+    pub(super) fn packets(&self, slot: u32) -> &AtomicU32 {
+        self.word(slot, PACKETS)
+    }
+
     fn word(&self, slot: u32, offset: usize) -> &AtomicU32 {
         let word = self.field(slot, offset, size_of::<u32>()).cast();
         // JUSTIFICATION: the kernel writes the word at any time, so it must be read as an atomic.
@@ -169,32 +197,12 @@ impl Mapping {
         unsafe { AtomicU32::from_ptr(word) }
     }
 
-    /// Whether the kernel has closed the block in `slot`, as the one with this sequence number.
-    pub(super) fn is_closed(&self, slot: u32, sequence: u64) -> bool {
-        // Acquire: what the kernel wrote into the block before it stored the status is seen after
-        // it. Pairs with the barrier and the store under "Now update the block status" in
-        // prb_flush_block().
-        let status = self.word(slot, STATUS).load(Ordering::Acquire);
-        status & libc::TP_STATUS_USER != 0 && self.sequence(slot) == sequence
-    }
-
-    /// How many packets the kernel has begun to put into the block, if it is open under this
-    /// sequence number: a gauge, of a block that must not be read otherwise.
-    pub(super) fn open_packets(&self, slot: u32, sequence: u64) -> u32 {
-        match self.sequence(slot) == sequence {
-            // Relaxed: no other memory is read on the strength of it.
-            true => self.word(slot, PACKETS).load(Ordering::Relaxed),
-            false => 0,
-        }
-    }
-
-    fn sequence(&self, slot: u32) -> u64 {
+    /// The number under which the kernel opened the block.
+    pub(super) fn sequence(&self, slot: u32) -> &AtomicU64 {
         let word = self.field(slot, SEQUENCE, size_of::<u64>()).cast();
         // JUSTIFICATION: the kernel writes the number when it opens a block.
         // SAFETY: as in `word`; the offset is a multiple of 8.
-        let sequence = unsafe { AtomicU64::from_ptr(word) };
-        // Relaxed: ordered by the acquire load of the status where that matters.
-        sequence.load(Ordering::Relaxed)
+        unsafe { AtomicU64::from_ptr(word) }
     }
 
     /// The bytes of a claimed block.
@@ -207,14 +215,6 @@ impl Mapping {
         // be given back while the claim, borrowed for as long as the slice, is out. Until then
         // neither the kernel nor we write to it, so a shared slice of initialised bytes is sound.
         unsafe { slice::from_raw_parts(start, self.block_bytes) }
-    }
-
-    /// Gives a block back to the kernel.
-    #[expect(clippy::needless_pass_by_value, reason = "a block is given back once")]
-    pub(super) fn give_back(&self, freed: Freed) {
-        // Release: all our reads of the block happen before the kernel may write to it again.
-        // Pairs with the smp_rmb() at the start of prb_dispatch_next_block().
-        self.word(freed.slot(), STATUS).store(libc::TP_STATUS_KERNEL, Ordering::Release);
     }
 }
 

@@ -11,19 +11,20 @@ use std::collections::VecDeque;
 use std::fs::File;
 use std::thread::JoinHandle;
 
-use crate::capture::format::Beginning;
-use crate::capture::names::{FileNames, Names};
-use crate::capture::output::{Output, buffer_bytes};
-use crate::capture::sealing::Sealing;
-use crate::capture::segment::{Segment, burst};
-use crate::capture::{Error, recovery};
+use crate::capture::Error;
+use crate::capture::files::format::Beginning;
+use crate::capture::files::names::{FileNames, Names};
+use crate::capture::files::output::{Output, buffer_bytes};
+use crate::capture::files::recovery;
+use crate::capture::files::sealing::Sealing;
+use crate::capture::files::segment::{Segment, burst};
 use crate::model::{Compression, FileForm, Limits, SealedFile, SegmentLimits};
 use crate::pcapng::{PacketBlock, Statistics};
 use crate::{durable, spawn};
 
 /// Where the files go, and how they are written.
 #[derive(Debug)]
-pub(super) enum Target {
+pub(in crate::capture) enum Target {
     Files {
         names: Names,
         /// Whether the files will be verified in a storage.
@@ -35,7 +36,7 @@ pub(super) enum Target {
 
 /// What became of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Put {
+pub(in crate::capture) enum Put {
     Written,
     /// It belongs into the next file.
     SegmentFull,
@@ -45,7 +46,7 @@ pub(super) enum Put {
 
 /// The files of a capture.
 #[derive(Debug)]
-pub(super) struct Series {
+pub(in crate::capture) struct Series {
     beginning: Beginning,
     form: FileForm,
     /// None for a stream, which has no file to publish.
@@ -77,7 +78,7 @@ struct Place {
 
 impl Series {
     /// Begins the first file. The blocks that packets come from hold at most `block_bytes`.
-    pub(super) fn begin(
+    pub(in crate::capture) fn begin(
         target: Target,
         beginning: Beginning,
         (form, limits): (FileForm, &Limits),
@@ -121,24 +122,24 @@ impl Series {
     }
 
     /// What the buffer of a capture takes, in bytes.
-    pub(super) fn buffer_bytes(beginning: &Beginning, block_bytes: usize) -> usize {
+    pub(in crate::capture) fn buffer_bytes(beginning: &Beginning, block_bytes: usize) -> usize {
         buffer_bytes(burst(&beginning.head(), block_bytes))
     }
 
     /// Packets so far, in all files.
     #[inline]
-    pub(super) const fn packets(&self) -> u64 {
+    pub(in crate::capture) const fn packets(&self) -> u64 {
         self.before_packets + self.current.packets()
     }
 
     /// Bytes of the files that are kept, as they are before they are packed.
-    pub(super) fn bytes(&self) -> u64 {
+    pub(in crate::capture) fn bytes(&self) -> u64 {
         self.before_bytes.iter().sum::<u64>() + self.current.len()
     }
 
     /// Appends a packet, without I/O.
     #[inline]
-    pub(super) fn put(&mut self, packet: &PacketBlock<'_>) -> Put {
+    pub(in crate::capture) fn put(&mut self, packet: &PacketBlock<'_>) -> Put {
         if self.current.put(packet) {
             return Put::Written;
         }
@@ -169,27 +170,30 @@ impl Series {
     }
 
     /// Writes what has gathered, if another block would not fit into the buffer.
-    pub(super) fn make_room(&mut self) -> Result<(), Error> {
+    pub(in crate::capture) fn make_room(&mut self) -> Result<(), Error> {
         self.current.output().make_room()
     }
 
     /// Writes everything so far.
-    pub(super) fn write_all(&mut self) -> Result<(), Error> {
+    pub(in crate::capture) fn write_all(&mut self) -> Result<(), Error> {
         self.current.output().write_all()
     }
 
     /// Hands a stream's reader what there is.
-    pub(super) fn pass_on(&mut self) -> Result<(), Error> {
+    pub(in crate::capture) fn pass_on(&mut self) -> Result<(), Error> {
         self.current.output().pass_on()
     }
 
     /// Brings everything so far to the disk.
-    pub(super) fn sync(&mut self) -> Result<(), Error> {
+    pub(in crate::capture) fn sync(&mut self) -> Result<(), Error> {
         self.current.output().sync()
     }
 
     /// Ends the current file, which these counts end, and begins the next.
-    pub(super) fn rotate(&mut self, statistics: &[Statistics<'_>]) -> Result<(), Error> {
+    pub(in crate::capture) fn rotate(
+        &mut self,
+        statistics: &[Statistics<'_>],
+    ) -> Result<(), Error> {
         let (limit, tail) = (self.next_limit(), self.tail_bytes());
         let (Some(place), Some(limit)) = (&mut self.place, limit) else { return Ok(()) };
         let burst = burst(&self.beginning.head(), self.block_bytes);
@@ -220,7 +224,7 @@ impl Series {
     }
 
     /// Files that are sealed by now, each told once. A ring of files tells none before its end.
-    pub(super) fn take_sealed(&mut self) -> Result<Vec<SealedFile>, Error> {
+    pub(in crate::capture) fn take_sealed(&mut self) -> Result<Vec<SealedFile>, Error> {
         if self.sealing.as_ref().is_some_and(JoinHandle::is_finished) {
             self.wait_for_sealing()?;
         }
@@ -253,7 +257,7 @@ impl Series {
 
     /// Ends the last file. Returns every file that was not told yet; where something went wrong,
     /// also what, and the files are those that could be saved.
-    pub(super) fn end(mut self, statistics: &[Statistics<'_>]) -> Ended {
+    pub(in crate::capture) fn end(mut self, statistics: &[Statistics<'_>]) -> Ended {
         let waited = self.wait_for_sealing().and_then(|()| self.forget_oldest(1));
         let Some(place) = self.place else {
             let packets = self.current.packets();
@@ -282,7 +286,7 @@ impl Series {
     }
 
     /// Gives up writing, for this error: what has reached the disk is sealed as a partial file.
-    pub(super) fn abandon(mut self, error: Error) -> Ended {
+    pub(in crate::capture) fn abandon(mut self, error: Error) -> Ended {
         if let Err(also) = self.wait_for_sealing() {
             tracing::warn!("a file before the last was not sealed: {}", also.sentence());
         }
@@ -297,9 +301,9 @@ impl Series {
 
 /// What files hold together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Sum {
-    pub(super) packets: u64,
-    pub(super) bytes: u64,
+pub(in crate::capture) struct Sum {
+    pub(in crate::capture) packets: u64,
+    pub(in crate::capture) bytes: u64,
 }
 
 impl Sum {
@@ -313,12 +317,12 @@ impl Sum {
 
 /// What a capture leaves behind.
 #[derive(Debug)]
-pub(super) struct Ended {
+pub(in crate::capture) struct Ended {
     /// Those that were not told yet.
-    pub(super) files: Vec<SealedFile>,
+    pub(in crate::capture) files: Vec<SealedFile>,
     /// In all files that are left.
-    pub(super) sum: Sum,
-    pub(super) error: Option<Error>,
+    pub(in crate::capture) sum: Sum,
+    pub(in crate::capture) error: Option<Error>,
 }
 
 /// Seals what has reached the disk, if anything did.
@@ -339,7 +343,7 @@ mod tests {
     use std::path::Path;
     use std::time::Duration;
 
-    use crate::capture::format::{Described, statistics};
+    use crate::capture::files::format::{Described, statistics};
     use crate::clock::WallTime;
     use crate::model::{CaptureId, FileFormat};
     use crate::pcapng::recover;
@@ -442,7 +446,7 @@ mod tests {
     }
 
     fn digest_of(path: &Path) -> String {
-        crate::capture::digest::of_file(path).unwrap()
+        crate::capture::files::digest::of_file(path).unwrap()
     }
 
     #[test]
