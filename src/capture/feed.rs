@@ -2,9 +2,8 @@
 //!
 //! Every packet of the window ends in exactly one count: written, not selected, or lost.
 
-use crate::capture::format::statistics;
+use crate::capture::files::{Put, Series, statistics};
 use crate::capture::reader::{self, Loss};
-use crate::capture::series::{Put, Series};
 use crate::capture::tap::Tap;
 use crate::capture::{Error, section};
 use crate::clock::WallTime;

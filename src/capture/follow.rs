@@ -15,9 +15,9 @@ use tracing::warn;
 
 use crate::capture::Error;
 use crate::capture::feed::{Feed, Selection, Taken, totals};
+use crate::capture::files::Series;
 use crate::capture::line::Line;
 use crate::capture::log::SETTLE;
-use crate::capture::series::Series;
 use crate::capture::window::Window;
 use crate::clock::{self, BootTime, Now, WallTime};
 use crate::model::{CapturePlan, Report, StopReason};

@@ -11,31 +11,23 @@
 //! nothing of rules, uploads and the journal. Invariant: every packet that passed an interface in a
 //! capture's window is written, not selected, or counted as lost.
 
-mod aligned;
 mod bell;
 mod budget;
 mod device;
-mod digest;
 mod engine;
 mod error;
 mod feed;
+mod files;
 mod follow;
-mod format;
 mod interface;
 mod job;
 mod line;
 mod log;
-mod names;
 mod opener;
-mod output;
 mod private;
 mod reader;
 mod recorder;
-mod recovery;
-mod sealing;
 mod section;
-mod segment;
-mod series;
 mod tap;
 mod window;
 
@@ -44,9 +36,8 @@ use std::path::PathBuf;
 
 pub use engine::Engine;
 pub use error::Error;
+pub use files::{seal_leftovers, segment_of};
 pub use interface::default_route_interface;
-pub use names::segment_of;
-pub use recovery::seal_leftovers;
 
 pub use crate::ring::check_privilege;
 

@@ -10,10 +10,10 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use crate::capture::Error;
-use crate::capture::digest::Digest;
-use crate::capture::names::FileNames;
-use crate::capture::output::{MODE, part_of};
-use crate::capture::segment::Closed;
+use crate::capture::files::digest::Digest;
+use crate::capture::files::names::FileNames;
+use crate::capture::files::output::{MODE, part_of};
+use crate::capture::files::segment::Closed;
 use crate::durable;
 use crate::model::{Compression, SealedFile};
 
@@ -22,18 +22,18 @@ const LEVEL: i32 = zstd::DEFAULT_COMPRESSION_LEVEL;
 
 /// A file on its way to be published.
 #[derive(Debug)]
-pub(super) struct Sealing {
-    pub(super) closed: Closed,
-    pub(super) names: FileNames,
-    pub(super) index: u32,
-    pub(super) compression: Compression,
+pub(in crate::capture) struct Sealing {
+    pub(in crate::capture) closed: Closed,
+    pub(in crate::capture) names: FileNames,
+    pub(in crate::capture) index: u32,
+    pub(in crate::capture) compression: Compression,
     /// Whether somebody wants to verify it.
-    pub(super) hashed: bool,
+    pub(in crate::capture) hashed: bool,
 }
 
 impl Sealing {
     /// Publishes the file. Takes as long as the disk needs, and packing.
-    pub(super) fn seal(self) -> Result<SealedFile, Error> {
+    pub(in crate::capture) fn seal(self) -> Result<SealedFile, Error> {
         let FileNames { part, whole } = &self.names;
         let written = self.closed.written;
         written.file.sync_all().map_err(Error::file("syncing", part))?;

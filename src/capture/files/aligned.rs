@@ -6,14 +6,14 @@ use crate::ring;
 
 /// What direct I/O wants offsets, lengths and addresses to be multiples of, in bytes. 4,096 holds
 /// for every disk in use; statx(2) would tell smaller ones.
-pub(super) const ALIGNMENT: usize = 4096;
+pub(in crate::capture) const ALIGNMENT: usize = 4096;
 
 /// The size and the alignment of a huge page, in bytes (x86-64, and AArch64 with pages of 4 KiB).
-pub(super) const HUGE_PAGE_BYTES: usize = 2 * 1024 * 1024;
+pub(in crate::capture) const HUGE_PAGE_BYTES: usize = 2 * 1024 * 1024;
 
 /// A buffer of fixed size. It never moves, so it stays aligned.
 #[derive(Debug)]
-pub(super) struct AlignedBuffer {
+pub(in crate::capture) struct AlignedBuffer {
     storage: Box<[u8]>,
     /// Where the aligned part of the storage begins.
     start: usize,
@@ -23,7 +23,7 @@ pub(super) struct AlignedBuffer {
 
 impl AlignedBuffer {
     /// Room for `capacity` bytes, rounded up to whole pages. The memory is taken when it is used.
-    pub(super) fn new(capacity: usize) -> Self {
+    pub(in crate::capture) fn new(capacity: usize) -> Self {
         let capacity = capacity.next_multiple_of(ALIGNMENT);
         let alignment = if capacity < HUGE_PAGE_BYTES { ALIGNMENT } else { HUGE_PAGE_BYTES };
         // Zeroed memory of this size comes fresh from the kernel, which has not touched it yet.
@@ -40,25 +40,25 @@ impl AlignedBuffer {
         Self { storage, start, capacity, len: 0 }
     }
 
-    pub(super) const fn len(&self) -> usize {
+    pub(in crate::capture) const fn len(&self) -> usize {
         self.len
     }
 
-    pub(super) const fn room(&self) -> usize {
+    pub(in crate::capture) const fn room(&self) -> usize {
         self.capacity - self.len
     }
 
     /// How many of its bytes are whole pages.
-    pub(super) const fn whole_pages(&self) -> usize {
+    pub(in crate::capture) const fn whole_pages(&self) -> usize {
         self.len / ALIGNMENT * ALIGNMENT
     }
 
-    pub(super) fn bytes(&self) -> &[u8] {
+    pub(in crate::capture) fn bytes(&self) -> &[u8] {
         &self.storage[self.start..self.start + self.len]
     }
 
     /// Its bytes, with zeros up to the end of the last page.
-    pub(super) fn padded(&mut self) -> &[u8] {
+    pub(in crate::capture) fn padded(&mut self) -> &[u8] {
         let end = self.len.next_multiple_of(ALIGNMENT);
         self.storage[self.start + self.len..self.start + end].fill(0);
         &self.storage[self.start..self.start + end]
@@ -69,7 +69,7 @@ impl AlignedBuffer {
     /// # Panics
     /// There is no room.
     #[inline]
-    pub(super) fn slot(&mut self, length: usize) -> &mut [u8] {
+    pub(in crate::capture) fn slot(&mut self, length: usize) -> &mut [u8] {
         assert!(length <= self.room(), "room was made before");
         let start = self.start + self.len;
         self.len += length;
@@ -77,7 +77,7 @@ impl AlignedBuffer {
     }
 
     /// Removes this many bytes from the front.
-    pub(super) fn consume(&mut self, count: usize) {
+    pub(in crate::capture) fn consume(&mut self, count: usize) {
         let count = count.min(self.len);
         self.storage.copy_within(self.start + count..self.start + self.len, self.start);
         self.len -= count;

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::capture::output::part_of;
+use crate::capture::files::output::part_of;
 use crate::model::{CaptureId, Compression, FileForm, FileFormat};
 
 /// The endings that our files have, without the first dot.
@@ -13,7 +13,7 @@ const PARTIAL_CLASSIC: &str = "partial.pcap";
 
 /// Names the files of one capture.
 #[derive(Clone, Debug)]
-pub(super) enum Names {
+pub(in crate::capture) enum Names {
     /// `<capture>-<index>.<extension>` in this folder.
     Spool { folder: PathBuf, capture: CaptureId },
     /// The first file has this path; the next have their number before the extension.
@@ -22,15 +22,15 @@ pub(super) enum Names {
 
 /// The names of one file through its life.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct FileNames {
+pub(in crate::capture) struct FileNames {
     /// While packets are written.
-    pub(super) part: PathBuf,
+    pub(in crate::capture) part: PathBuf,
     /// Once it is whole.
-    pub(super) whole: PathBuf,
+    pub(in crate::capture) whole: PathBuf,
 }
 
 impl Names {
-    pub(super) fn of(&self, index: u32, form: FileForm) -> FileNames {
+    pub(in crate::capture) fn of(&self, index: u32, form: FileForm) -> FileNames {
         match self {
             Self::Spool { folder, capture } => {
                 let unpacked = FileForm { compression: Compression::None, ..form };
@@ -70,7 +70,7 @@ fn numbered(first: &Path, index: u32) -> PathBuf {
 }
 
 /// Where a part that could not be finished is published: under a name that hides nothing.
-pub(super) fn partial_of(part: &Path, format: FileFormat) -> PathBuf {
+pub(in crate::capture) fn partial_of(part: &Path, format: FileFormat) -> PathBuf {
     let unpacked = part.with_extension("");
     let unpacked = match unpacked.extension().is_some_and(|extension| extension == "unpacked") {
         true => unpacked.with_extension("").with_extension(""),
@@ -83,7 +83,7 @@ pub(super) fn partial_of(part: &Path, format: FileFormat) -> PathBuf {
 }
 
 /// The format that the name of a file tells.
-pub(super) fn format_of(path: &Path) -> FileFormat {
+pub(in crate::capture) fn format_of(path: &Path) -> FileFormat {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let is_classic = name.split('.').skip(1).any(|part| part == "pcap");
     if is_classic { FileFormat::Pcap } else { FileFormat::Pcapng }

@@ -9,21 +9,23 @@
 
 use std::collections::VecDeque;
 use std::fs::File;
+use std::path::{Path, PathBuf};
 use std::thread::JoinHandle;
 
-use crate::capture::format::Beginning;
-use crate::capture::names::{FileNames, Names};
-use crate::capture::output::{Output, buffer_bytes};
-use crate::capture::sealing::Sealing;
-use crate::capture::segment::{Segment, burst};
-use crate::capture::{Error, recovery};
+use crate::capture::Error;
+use crate::capture::files::format::Beginning;
+use crate::capture::files::names::{FileNames, Names};
+use crate::capture::files::output::{Output, buffer_bytes};
+use crate::capture::files::recovery;
+use crate::capture::files::sealing::Sealing;
+use crate::capture::files::segment::{Segment, burst};
 use crate::model::{Compression, FileForm, Limits, SealedFile, SegmentLimits};
 use crate::pcapng::{PacketBlock, Statistics};
 use crate::{durable, spawn};
 
 /// Where the files go, and how they are written.
 #[derive(Debug)]
-pub(super) enum Target {
+pub(in crate::capture) enum Target {
     Files {
         names: Names,
         /// Whether the files will be verified in a storage.
@@ -35,7 +37,7 @@ pub(super) enum Target {
 
 /// What became of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Put {
+pub(in crate::capture) enum Put {
     Written,
     /// It belongs into the next file.
     SegmentFull,
@@ -45,7 +47,7 @@ pub(super) enum Put {
 
 /// The files of a capture.
 #[derive(Debug)]
-pub(super) struct Series {
+pub(in crate::capture) struct Series {
     beginning: Beginning,
     form: FileForm,
     /// None for a stream, which has no file to publish.
@@ -57,7 +59,7 @@ pub(super) struct Series {
     current: Segment,
     index: u32,
     /// The file before, while it is being sealed.
-    sealing: Option<JoinHandle<Result<SealedFile, Error>>>,
+    sealing: Option<InTheMaking>,
     /// Sealed and not yet told.
     sealed: VecDeque<SealedFile>,
     /// In the files that were told.
@@ -66,6 +68,14 @@ pub(super) struct Series {
     before_bytes: VecDeque<u64>,
     /// Of all files before the current one.
     before_packets: u64,
+}
+
+/// A file that a thread seals.
+#[derive(Debug)]
+struct InTheMaking {
+    thread: JoinHandle<Result<SealedFile, Error>>,
+    part: PathBuf,
+    index: u32,
 }
 
 #[derive(Debug)]
@@ -77,7 +87,7 @@ struct Place {
 
 impl Series {
     /// Begins the first file. The blocks that packets come from hold at most `block_bytes`.
-    pub(super) fn begin(
+    pub(in crate::capture) fn begin(
         target: Target,
         beginning: Beginning,
         (form, limits): (FileForm, &Limits),
@@ -121,24 +131,24 @@ impl Series {
     }
 
     /// What the buffer of a capture takes, in bytes.
-    pub(super) fn buffer_bytes(beginning: &Beginning, block_bytes: usize) -> usize {
+    pub(in crate::capture) fn buffer_bytes(beginning: &Beginning, block_bytes: usize) -> usize {
         buffer_bytes(burst(&beginning.head(), block_bytes))
     }
 
     /// Packets so far, in all files.
     #[inline]
-    pub(super) const fn packets(&self) -> u64 {
+    pub(in crate::capture) const fn packets(&self) -> u64 {
         self.before_packets + self.current.packets()
     }
 
     /// Bytes of the files that are kept, as they are before they are packed.
-    pub(super) fn bytes(&self) -> u64 {
+    pub(in crate::capture) fn bytes(&self) -> u64 {
         self.before_bytes.iter().sum::<u64>() + self.current.len()
     }
 
     /// Appends a packet, without I/O.
     #[inline]
-    pub(super) fn put(&mut self, packet: &PacketBlock<'_>) -> Put {
+    pub(in crate::capture) fn put(&mut self, packet: &PacketBlock<'_>) -> Put {
         if self.current.put(packet) {
             return Put::Written;
         }
@@ -169,27 +179,30 @@ impl Series {
     }
 
     /// Writes what has gathered, if another block would not fit into the buffer.
-    pub(super) fn make_room(&mut self) -> Result<(), Error> {
+    pub(in crate::capture) fn make_room(&mut self) -> Result<(), Error> {
         self.current.output().make_room()
     }
 
     /// Writes everything so far.
-    pub(super) fn write_all(&mut self) -> Result<(), Error> {
+    pub(in crate::capture) fn write_all(&mut self) -> Result<(), Error> {
         self.current.output().write_all()
     }
 
     /// Hands a stream's reader what there is.
-    pub(super) fn pass_on(&mut self) -> Result<(), Error> {
+    pub(in crate::capture) fn pass_on(&mut self) -> Result<(), Error> {
         self.current.output().pass_on()
     }
 
     /// Brings everything so far to the disk.
-    pub(super) fn sync(&mut self) -> Result<(), Error> {
+    pub(in crate::capture) fn sync(&mut self) -> Result<(), Error> {
         self.current.output().sync()
     }
 
     /// Ends the current file, which these counts end, and begins the next.
-    pub(super) fn rotate(&mut self, statistics: &[Statistics<'_>]) -> Result<(), Error> {
+    pub(in crate::capture) fn rotate(
+        &mut self,
+        statistics: &[Statistics<'_>],
+    ) -> Result<(), Error> {
         let (limit, tail) = (self.next_limit(), self.tail_bytes());
         let (Some(place), Some(limit)) = (&mut self.place, limit) else { return Ok(()) };
         let burst = burst(&self.beginning.head(), self.block_bytes);
@@ -201,27 +214,32 @@ impl Series {
         self.before_packets += self.current.packets();
         let full = std::mem::replace(&mut self.current, next);
         let names = std::mem::replace(&mut place.current, names);
-        let sealing = Sealing {
-            closed: full.close(&self.beginning, statistics)?,
-            names,
-            index: self.index,
-            compression: self.form.compression,
-            hashed: place.hashed,
-        };
+        let index = self.index;
         self.index += 1;
+        let closed = match full.close(&self.beginning, statistics) {
+            Ok(closed) => closed,
+            Err(error) => {
+                self.sealed.extend(saved(&names.part, index));
+                return Err(error);
+            }
+        };
+        let (compression, hashed) = (self.form.compression, place.hashed);
+        let sealing = Sealing { closed, names, index, compression, hashed };
         // At most one at a time: a disk that does not keep up slows the capture, not the host.
         self.wait_for_sealing()?;
         // The current one, and the one before it, which is about to be sealed.
         self.forget_oldest(2)?;
         let name = format!("seal {}", sealing.index);
+        let part = sealing.names.part.clone();
         let thread = spawn::thread(&name, || sealing.seal());
-        self.sealing = Some(thread.map_err(|source| Error::Thread { name, source })?);
+        let thread = thread.map_err(|source| Error::Thread { name, source })?;
+        self.sealing = Some(InTheMaking { thread, part, index });
         Ok(())
     }
 
     /// Files that are sealed by now, each told once. A ring of files tells none before its end.
-    pub(super) fn take_sealed(&mut self) -> Result<Vec<SealedFile>, Error> {
-        if self.sealing.as_ref().is_some_and(JoinHandle::is_finished) {
+    pub(in crate::capture) fn take_sealed(&mut self) -> Result<Vec<SealedFile>, Error> {
+        if self.sealing.as_ref().is_some_and(|sealing| sealing.thread.is_finished()) {
             self.wait_for_sealing()?;
         }
         if self.segments.is_some_and(|segments| segments.keep.is_some()) {
@@ -233,10 +251,17 @@ impl Series {
     }
 
     fn wait_for_sealing(&mut self) -> Result<(), Error> {
-        let Some(thread) = self.sealing.take() else { return Ok(()) };
-        let sealed = thread.join().unwrap_or(Err(Error::Sealing))?;
-        self.sealed.push_back(sealed);
-        Ok(())
+        let Some(InTheMaking { thread, part, index }) = self.sealing.take() else { return Ok(()) };
+        match thread.join().unwrap_or(Err(Error::Sealing)) {
+            Ok(sealed) => {
+                self.sealed.push_back(sealed);
+                Ok(())
+            }
+            Err(error) => {
+                self.sealed.extend(saved(&part, index));
+                Err(error)
+            }
+        }
     }
 
     /// Makes room in a ring of files for so many that are not sealed yet.
@@ -253,7 +278,7 @@ impl Series {
 
     /// Ends the last file. Returns every file that was not told yet; where something went wrong,
     /// also what, and the files are those that could be saved.
-    pub(super) fn end(mut self, statistics: &[Statistics<'_>]) -> Ended {
+    pub(in crate::capture) fn end(mut self, statistics: &[Statistics<'_>]) -> Ended {
         let waited = self.wait_for_sealing().and_then(|()| self.forget_oldest(1));
         let Some(place) = self.place else {
             let packets = self.current.packets();
@@ -282,7 +307,7 @@ impl Series {
     }
 
     /// Gives up writing, for this error: what has reached the disk is sealed as a partial file.
-    pub(super) fn abandon(mut self, error: Error) -> Ended {
+    pub(in crate::capture) fn abandon(mut self, error: Error) -> Ended {
         if let Err(also) = self.wait_for_sealing() {
             tracing::warn!("a file before the last was not sealed: {}", also.sentence());
         }
@@ -297,9 +322,9 @@ impl Series {
 
 /// What files hold together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Sum {
-    pub(super) packets: u64,
-    pub(super) bytes: u64,
+pub(in crate::capture) struct Sum {
+    pub(in crate::capture) packets: u64,
+    pub(in crate::capture) bytes: u64,
 }
 
 impl Sum {
@@ -313,16 +338,16 @@ impl Sum {
 
 /// What a capture leaves behind.
 #[derive(Debug)]
-pub(super) struct Ended {
+pub(in crate::capture) struct Ended {
     /// Those that were not told yet.
-    pub(super) files: Vec<SealedFile>,
+    pub(in crate::capture) files: Vec<SealedFile>,
     /// In all files that are left.
-    pub(super) sum: Sum,
-    pub(super) error: Option<Error>,
+    pub(in crate::capture) sum: Sum,
+    pub(in crate::capture) error: Option<Error>,
 }
 
 /// Seals what has reached the disk, if anything did.
-fn saved(part: &std::path::Path, index: u32) -> Option<SealedFile> {
+fn saved(part: &Path, index: u32) -> Option<SealedFile> {
     recovery::seal_part(part, index).unwrap_or_else(|error| {
         tracing::warn!("a cut file stays as it is: {}", error.sentence());
         None
@@ -336,10 +361,9 @@ fn discard(names: &FileNames) -> Result<(), Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::path::Path;
     use std::time::Duration;
 
-    use crate::capture::format::{Described, statistics};
+    use crate::capture::files::format::{Described, statistics};
     use crate::clock::WallTime;
     use crate::model::{CaptureId, FileFormat};
     use crate::pcapng::recover;
@@ -442,7 +466,7 @@ mod tests {
     }
 
     fn digest_of(path: &Path) -> String {
-        crate::capture::digest::of_file(path).unwrap()
+        crate::capture::files::digest::of_file(path).unwrap()
     }
 
     #[test]

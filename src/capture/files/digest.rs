@@ -10,14 +10,14 @@ use crate::capture::Error;
 
 /// A hash that grows with the file.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Digest(Sha256);
+pub(in crate::capture) struct Digest(Sha256);
 
 impl Digest {
-    pub(super) fn update(&mut self, bytes: &[u8]) {
+    pub(in crate::capture) fn update(&mut self, bytes: &[u8]) {
         self.0.update(bytes);
     }
 
-    pub(super) fn hexadecimal(self) -> String {
+    pub(in crate::capture) fn hexadecimal(self) -> String {
         use std::fmt::Write as _;
 
         let bytes = self.0.finalize();
@@ -40,7 +40,7 @@ impl io::Write for Digest {
 }
 
 /// The hash of a file that is already there, in hexadecimal.
-pub(super) fn of_file(path: &Path) -> Result<String, Error> {
+pub(in crate::capture) fn of_file(path: &Path) -> Result<String, Error> {
     let mut file = File::open(path).map_err(Error::file("opening", path))?;
     let mut digest = Digest::default();
     io::copy(&mut file, &mut digest).map_err(Error::file("reading", path))?;

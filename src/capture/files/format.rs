@@ -13,28 +13,28 @@ const WHOLE_PACKETS: u32 = 262_144;
 
 /// What a file says about itself at its beginning.
 #[derive(Clone, Debug)]
-pub(super) struct Beginning {
-    pub(super) format: FileFormat,
+pub(in crate::capture) struct Beginning {
+    pub(in crate::capture) format: FileFormat,
     /// For the section; only pcapng has room for it.
-    pub(super) comment: String,
-    pub(super) interfaces: Vec<Described>,
+    pub(in crate::capture) comment: String,
+    pub(in crate::capture) interfaces: Vec<Described>,
     /// 0: packets are whole.
-    pub(super) bytes_per_packet: u32,
+    pub(in crate::capture) bytes_per_packet: u32,
 }
 
 /// One interface of a file.
 #[derive(Clone, Debug)]
-pub(super) struct Described {
-    pub(super) name: String,
+pub(in crate::capture) struct Described {
+    pub(in crate::capture) name: String,
     /// As it was compiled, in tcpdump's language.
-    pub(super) filter: String,
+    pub(in crate::capture) filter: String,
     /// LINKTYPE_ value.
-    pub(super) link_type: u16,
+    pub(in crate::capture) link_type: u16,
 }
 
 impl Beginning {
     /// The records that stand before the packets.
-    pub(super) fn head(&self) -> Vec<u8> {
+    pub(in crate::capture) fn head(&self) -> Vec<u8> {
         let mut head = Vec::new();
         let snap_len = match self.bytes_per_packet {
             0 => WHOLE_PACKETS,
@@ -66,7 +66,7 @@ impl Beginning {
     }
 
     /// The records that stand after the packets.
-    pub(super) fn tail(&self, statistics: &[Statistics<'_>]) -> Vec<u8> {
+    pub(in crate::capture) fn tail(&self, statistics: &[Statistics<'_>]) -> Vec<u8> {
         let mut tail = Vec::new();
         if self.format == FileFormat::Pcapng {
             statistics.iter().for_each(|one| interface_statistics(&mut tail, one));
@@ -75,7 +75,7 @@ impl Beginning {
     }
 
     /// What the tail takes, in bytes: all its fields are of fixed size.
-    pub(super) fn tail_len(&self) -> usize {
+    pub(in crate::capture) fn tail_len(&self) -> usize {
         let at = WallTime::from_nanos(0);
         self.tail(&[statistics(0, at, (at, at), [0; 4])]).len() * self.interfaces.len()
     }
@@ -83,7 +83,7 @@ impl Beginning {
 
 /// How many bytes [`put_packet`] appends.
 #[inline]
-pub(super) fn packet_len(format: FileFormat, packet: &PacketBlock<'_>) -> usize {
+pub(in crate::capture) fn packet_len(format: FileFormat, packet: &PacketBlock<'_>) -> usize {
     match format {
         FileFormat::Pcapng => enhanced_packet_len(packet),
         FileFormat::Pcap => classic_packet_len(packet),
@@ -91,7 +91,11 @@ pub(super) fn packet_len(format: FileFormat, packet: &PacketBlock<'_>) -> usize 
 }
 
 #[inline]
-pub(super) fn put_packet(format: FileFormat, out: &mut impl Sink, packet: &PacketBlock<'_>) {
+pub(in crate::capture) fn put_packet(
+    format: FileFormat,
+    out: &mut impl Sink,
+    packet: &PacketBlock<'_>,
+) {
     match format {
         FileFormat::Pcapng => enhanced_packet(out, packet),
         FileFormat::Pcap => classic_packet(out, packet),
@@ -99,7 +103,7 @@ pub(super) fn put_packet(format: FileFormat, out: &mut impl Sink, packet: &Packe
 }
 
 /// The record at the end of the file. The counts: received, dropped by the kernel, overrun, written.
-pub(super) const fn statistics(
+pub(in crate::capture) const fn statistics(
     interface: u32,
     at: WallTime,
     (start, end): (WallTime, WallTime),

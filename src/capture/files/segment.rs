@@ -3,8 +3,8 @@
 //! Invariant: the file never grows beyond its limit, the records at its end included.
 
 use crate::capture::Error;
-use crate::capture::format::{Beginning, packet_len, put_packet};
-use crate::capture::output::{Output, Written};
+use crate::capture::files::format::{Beginning, packet_len, put_packet};
+use crate::capture::files::output::{Output, Written};
 use crate::clock::WallTime;
 use crate::model::FileFormat;
 use crate::pcapng::{PacketBlock, Sink as _, Statistics};
@@ -14,13 +14,13 @@ use crate::pcapng::{PacketBlock, Sink as _, Statistics};
 const BURST_SLACK: usize = 64 * 1024;
 
 /// The most that is put into a file between two looks for room, in bytes.
-pub(super) fn burst(head: &[u8], block_bytes: usize) -> usize {
+pub(in crate::capture) fn burst(head: &[u8], block_bytes: usize) -> usize {
     block_bytes.max(head.len()) + BURST_SLACK
 }
 
 /// A file that takes packets.
 #[derive(Debug)]
-pub(super) struct Segment {
+pub(in crate::capture) struct Segment {
     output: Output,
     format: FileFormat,
     /// What the packets and the records before them may take, in bytes.
@@ -32,16 +32,16 @@ pub(super) struct Segment {
 
 /// A file that takes no more packets, and what is in it.
 #[derive(Debug)]
-pub(super) struct Closed {
-    pub(super) written: Written,
-    pub(super) packets: u64,
-    pub(super) first_packet: Option<WallTime>,
-    pub(super) last_packet: Option<WallTime>,
+pub(in crate::capture) struct Closed {
+    pub(in crate::capture) written: Written,
+    pub(in crate::capture) packets: u64,
+    pub(in crate::capture) first_packet: Option<WallTime>,
+    pub(in crate::capture) last_packet: Option<WallTime>,
 }
 
 impl Segment {
     /// Begins a file of at most `limit` bytes with its own records.
-    pub(super) fn begin(
+    pub(in crate::capture) fn begin(
         mut output: Output,
         beginning: &Beginning,
         limit: u64,
@@ -63,22 +63,22 @@ impl Segment {
         })
     }
 
-    pub(super) const fn packets(&self) -> u64 {
+    pub(in crate::capture) const fn packets(&self) -> u64 {
         self.packets
     }
 
     /// Bytes of the file so far.
-    pub(super) fn len(&self) -> u64 {
+    pub(in crate::capture) fn len(&self) -> u64 {
         self.output.len()
     }
 
-    pub(super) const fn output(&mut self) -> &mut Output {
+    pub(in crate::capture) const fn output(&mut self) -> &mut Output {
         &mut self.output
     }
 
     /// Appends a packet to the buffer, without I/O. False if it does not fit into the limit.
     #[inline]
-    pub(super) fn put(&mut self, packet: &PacketBlock<'_>) -> bool {
+    pub(in crate::capture) fn put(&mut self, packet: &PacketBlock<'_>) -> bool {
         if self.output.len() + bytes(packet_len(self.format, packet)) > self.room_until {
             return false;
         }
@@ -90,7 +90,7 @@ impl Segment {
     }
 
     /// Adds the statistics and writes all that is left.
-    pub(super) fn close(
+    pub(in crate::capture) fn close(
         mut self,
         beginning: &Beginning,
         statistics: &[Statistics<'_>],

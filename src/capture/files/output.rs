@@ -12,8 +12,8 @@ use std::path::{Path, PathBuf};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 
 use crate::capture::Error;
-use crate::capture::aligned::{ALIGNMENT, AlignedBuffer, HUGE_PAGE_BYTES};
-use crate::capture::digest::Digest;
+use crate::capture::files::aligned::{ALIGNMENT, AlignedBuffer, HUGE_PAGE_BYTES};
+use crate::capture::files::digest::Digest;
 use crate::durable;
 use crate::pcapng::Sink;
 
@@ -22,19 +22,19 @@ use crate::pcapng::Sink;
 const WRITE_BYTES: usize = 1536 * 1024;
 
 /// What the buffer takes for bursts of this size, in bytes.
-pub(super) const fn buffer_bytes(burst: usize) -> usize {
+pub(in crate::capture) const fn buffer_bytes(burst: usize) -> usize {
     (WRITE_BYTES + burst).next_multiple_of(HUGE_PAGE_BYTES)
 }
 
 /// Files are for the service and its group.
-pub(super) const MODE: u32 = 0o640;
+pub(in crate::capture) const MODE: u32 = 0o640;
 
 /// What stands for the path of a stream in error texts.
 const STREAM: &str = "the output stream";
 
 /// Bytes on their way.
 #[derive(Debug)]
-pub(super) struct Output {
+pub(in crate::capture) struct Output {
     file: File,
     kind: Kind,
     path: PathBuf,
@@ -59,16 +59,20 @@ enum Kind {
 
 /// All of its bytes are written; they may not be synced.
 #[derive(Debug)]
-pub(super) struct Written {
-    pub(super) file: File,
-    pub(super) size_bytes: u64,
-    pub(super) sha256: Option<String>,
+pub(in crate::capture) struct Written {
+    pub(in crate::capture) file: File,
+    pub(in crate::capture) size_bytes: u64,
+    pub(in crate::capture) sha256: Option<String>,
 }
 
 impl Output {
     /// Creates a file. Between two calls of [`make_room`](Self::make_room) at most `burst` bytes
     /// may be put into it.
-    pub(super) fn create(path: PathBuf, burst: usize, hashed: bool) -> Result<Self, Error> {
+    pub(in crate::capture) fn create(
+        path: PathBuf,
+        burst: usize,
+        hashed: bool,
+    ) -> Result<Self, Error> {
         let open = |flags: OFlag| {
             let mut options = OpenOptions::new();
             options.write(true).create(true).truncate(true).mode(MODE);
@@ -83,7 +87,7 @@ impl Output {
     }
 
     /// Writes to what is open already.
-    pub(super) fn stream(file: File, burst: usize) -> Self {
+    pub(in crate::capture) fn stream(file: File, burst: usize) -> Self {
         Self::new(file, Kind::Stream, PathBuf::from(STREAM), burst, false)
     }
 
@@ -94,17 +98,17 @@ impl Output {
     }
 
     /// Bytes so far.
-    pub(super) fn len(&self) -> u64 {
+    pub(in crate::capture) fn len(&self) -> u64 {
         self.written + u64::try_from(self.buffer.len()).unwrap_or(u64::MAX)
     }
 
     /// Makes sure that a burst fits into the buffer.
-    pub(super) fn make_room(&mut self) -> Result<(), Error> {
+    pub(in crate::capture) fn make_room(&mut self) -> Result<(), Error> {
         if self.buffer.room() < self.burst { self.write_pages() } else { Ok(()) }
     }
 
     /// Hands a stream's reader what there is: nothing more comes for the moment.
-    pub(super) fn pass_on(&mut self) -> Result<(), Error> {
+    pub(in crate::capture) fn pass_on(&mut self) -> Result<(), Error> {
         match self.kind {
             Kind::Stream => self.write_pages(),
             Kind::File => Ok(()),
@@ -112,13 +116,13 @@ impl Output {
     }
 
     /// Writes everything so far, the last page of a file padded with zeros.
-    pub(super) fn write_all(&mut self) -> Result<(), Error> {
+    pub(in crate::capture) fn write_all(&mut self) -> Result<(), Error> {
         self.write_pages()?;
         self.write_rest()
     }
 
     /// Brings everything so far to the disk, with the name of the file the first time.
-    pub(super) fn sync(&mut self) -> Result<(), Error> {
+    pub(in crate::capture) fn sync(&mut self) -> Result<(), Error> {
         if self.synced == Some(self.len()) {
             return Ok(());
         }
@@ -135,7 +139,7 @@ impl Output {
     }
 
     /// Writes the rest and cuts the padding.
-    pub(super) fn finish(mut self) -> Result<Written, Error> {
+    pub(in crate::capture) fn finish(mut self) -> Result<Written, Error> {
         self.write_all()?;
         let size_bytes = self.len();
         if self.kind == Kind::File {
@@ -208,7 +212,7 @@ fn write_at(file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
 }
 
 /// The name under which a file stands while it is written.
-pub(super) fn part_of(whole: &Path) -> PathBuf {
+pub(in crate::capture) fn part_of(whole: &Path) -> PathBuf {
     let mut part = whole.as_os_str().to_owned();
     part.push(".part");
     part.into()
@@ -217,7 +221,7 @@ pub(super) fn part_of(whole: &Path) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::capture::digest;
+    use crate::capture::files::digest;
     use std::fs;
 
     fn content(length: usize) -> Vec<u8> {

@@ -9,8 +9,9 @@ use std::path::{Path, PathBuf};
 
 use tracing::{info, warn};
 
-use crate::capture::names::{format_of, partial_of, segment_of};
-use crate::capture::{Error, digest, section};
+use crate::capture::files::digest;
+use crate::capture::files::names::{format_of, partial_of, segment_of};
+use crate::capture::{Error, section};
 use crate::clock::WallTime;
 use crate::durable;
 use crate::model::{CaptureId, FileFormat, SealedFile};
@@ -130,7 +131,7 @@ fn ends_in_statistics(file: &mut File) -> io::Result<bool> {
 
 /// Cuts a part after its last whole packet, labels it and publishes it. A part that holds no whole
 /// record at all is removed.
-pub(super) fn seal_part(part: &Path, index: u32) -> Result<Option<SealedFile>, Error> {
+pub(in crate::capture) fn seal_part(part: &Path, index: u32) -> Result<Option<SealedFile>, Error> {
     let format = format_of(part);
     let whole = partial_of(part, format);
     let open = OpenOptions::new().read(true).write(true).open(part);
@@ -273,7 +274,7 @@ mod tests {
         for name in ["c1-0.pcapng", "c1-1.pcapng", "c10-0.pcapng", "c1-x.pcapng"] {
             let mut content = content();
             let at = WallTime::from_nanos(6);
-            let counts = crate::capture::format::statistics(0, at, (at, at), [2, 0, 0, 2]);
+            let counts = crate::capture::files::format::statistics(0, at, (at, at), [2, 0, 0, 2]);
             interface_statistics(&mut content, &counts);
             fs::write(folder.path().join(name), content).unwrap();
         }
