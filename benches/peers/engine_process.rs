@@ -17,6 +17,7 @@ use crate::program::Program;
 use crate::rig::Rig;
 use crate::support::namespaces::INTERFACE;
 use crate::support::wait;
+use crate::tools::RING_MIB;
 
 /// The first argument of a benchmark that is such a process; then come the spool, the way and the
 /// filters, one for each capture.
@@ -29,33 +30,25 @@ pub(crate) enum Way {
     Worker,
     /// The same without the hash, which the peers' files do not have.
     Unhashed,
-    /// A ring for the one capture, and no hash: what `dump` does.
-    Foreground,
 }
 
 impl Way {
-    const ALL: [Self; 3] = [Self::Worker, Self::Unhashed, Self::Foreground];
+    const ALL: [Self; 2] = [Self::Worker, Self::Unhashed];
 
     const fn name(self) -> &'static str {
         match self {
             Self::Worker => "worker",
             Self::Unhashed => "unhashed",
-            Self::Foreground => "foreground",
         }
     }
 
     fn destination(self, spool: &Path, number: usize) -> Destination {
         match self {
             Self::Worker => Destination::Spool,
-            Self::Unhashed | Self::Foreground => {
-                Destination::Path(spool.join(format!("capture{number}.pcapng")))
-            }
+            Self::Unhashed => Destination::Path(spool.join(format!("capture{number}.pcapng"))),
         }
     }
 }
-
-/// Size of the ring, the same as the peers'.
-pub(crate) const RING_BYTES: u64 = 64 << 20;
 
 /// What the engine may take: its ring, and the buffers of 64 captures.
 const BUDGET_BYTES: u64 = 1 << 30;
@@ -89,17 +82,18 @@ pub(crate) fn lost(output: &str) -> Option<u64> {
 }
 
 /// An engine at the place where this runs.
-pub(crate) fn engine(spool: &Path, way: Way) -> (Arc<Engine>, mpsc::Receiver<Report>) {
+pub(crate) fn engine(spool: &Path) -> (Arc<Engine>, mpsc::Receiver<Report>) {
+    let ring_bytes = u64::from(RING_MIB) << 20;
     let recorder = RecorderSettings {
         interface: INTERFACE.to_owned(),
-        memory_bytes: RING_BYTES,
+        memory_bytes: ring_bytes,
         bytes_per_packet: 0,
         promiscuous: false,
     };
     let settings = Settings {
         spool: spool.to_owned(),
-        recorders: if way == Way::Foreground { Vec::new() } else { vec![recorder] },
-        private: PrivateSettings { memory_bytes: RING_BYTES, promiscuous: false },
+        recorders: vec![recorder],
+        private: PrivateSettings { memory_bytes: ring_bytes, promiscuous: false },
         memory_bytes: BUDGET_BYTES,
     };
     let (sender, reports) = mpsc::channel(REPORTS);
@@ -112,7 +106,7 @@ pub(crate) fn run(arguments: &[String]) {
     let [spool, way, filters @ ..] = arguments else { panic!("arguments are missing") };
     let spool = Path::new(spool);
     let way = Way::ALL.into_iter().find(|known| known.name() == way).expect("a known way");
-    let (engine, mut reports) = engine(spool, way);
+    let (engine, mut reports) = engine(spool);
     let name = |number: usize| CaptureId::from_text(format!("capture{number}"));
     for (number, filter) in filters.iter().enumerate() {
         let (title, plan) = (format!("capture {number}"), plan::whole(filter));

@@ -15,7 +15,11 @@ use crate::tools::Tool;
 const OF_SIXTEEN: f64 = 0.25;
 
 /// Packets a second, each of which goes into 16 files: what a disk of 1 GB/s has time for.
-const SIXTEEN_RATE: u32 = 40_000;
+const SIXTEEN_RATE: u32 = 30_000;
+
+/// Sizes of the rings of many tcpdumps, in MiB: what a burst needs, and tcpdump's default.
+const RING_OF_SIXTEEN_MIB: u32 = 32;
+const RING_OF_SIXTY_FOUR_MIB: u32 = 2;
 
 /// "Not measurably slower": what repeated runs without any capture differ by.
 const SLOWER: f64 = 1.03;
@@ -56,11 +60,11 @@ struct Group {
 }
 
 impl Group {
-    /// One tcpdump for each filter, with a ring of `ring_kib`.
-    fn tcpdumps(rig: &Rig, filters: &[String]) -> Self {
+    /// One tcpdump for each filter, each with a ring of its own.
+    fn tcpdumps(rig: &Rig, filters: &[String], ring_mib: u32) -> Self {
         let start = |filter: &String| {
             let folder = rig.run_folder();
-            let mut command = Tool::Tcpdump.command(rig, folder.path(), filter);
+            let mut command = Tool::Tcpdump.command(rig, folder.path(), filter, ring_mib);
             (Program::start(&mut command, &folder.path().join("log")), folder)
         };
         let programs: Vec<_> = filters.iter().map(start).collect();
@@ -113,7 +117,7 @@ pub(crate) fn sixteen(rig: &Rig, repetitions: usize) {
     ));
     let filters = matching();
     let starts: [(&str, &dyn Fn() -> Group); 3] = [
-        ("16 tcpdumps", &|| Group::tcpdumps(rig, &filters)),
+        ("16 tcpdumps", &|| Group::tcpdumps(rig, &filters, RING_OF_SIXTEEN_MIB)),
         ("16 captures, no hash", &|| Group::engine(rig, Way::Unhashed, &filters)),
         ("16 captures, the worker's way", &|| Group::engine(rig, Way::Worker, &filters)),
     ];
@@ -162,7 +166,7 @@ pub(crate) fn sixty_four(rig: &Rig, repetitions: usize) {
         ("nothing", &Group::none),
         ("a recorder", &|| Group::engine(rig, Way::Worker, &[])),
         ("a recorder with 64 captures", &|| Group::engine(rig, Way::Worker, &filters)),
-        ("64 tcpdumps", &|| Group::tcpdumps(rig, &filters)),
+        ("64 tcpdumps", &|| Group::tcpdumps(rig, &filters, RING_OF_SIXTY_FOUR_MIB)),
     ];
     let mut runs = starts.map(|_| Vec::new());
     for _ in 0..repetitions {

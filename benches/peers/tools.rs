@@ -8,6 +8,9 @@ use crate::program::{Ended, Program};
 use crate::rig::Rig;
 use crate::support::namespaces::INTERFACE;
 
+/// Size of the ring of one that captures alone.
+pub(crate) const RING_MIB: u32 = 64;
+
 /// One that writes what it sees into files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Tool {
@@ -29,7 +32,6 @@ impl Tool {
             Self::Dump => "hindsight dump",
             Self::Engine(Way::Worker) => "the worker's way",
             Self::Engine(Way::Unhashed) => "the worker's way, no hash",
-            Self::Engine(Way::Foreground) => "dump's way",
         }
     }
 
@@ -37,31 +39,23 @@ impl Tool {
         matches!(self, Self::Dump | Self::Engine(_))
     }
 
-    /// Why it cannot take part, if it cannot.
-    pub(crate) fn missing(self) -> Option<String> {
-        let (mut command, remedy) = match self {
-            Self::Engine(_) => return None,
-            Self::Dump => (Command::new(env!("CARGO_BIN_EXE_hindsight")), "it has no `dump`"),
-            Self::Tcpdump | Self::Dumpcap | Self::NetsniffNg => {
-                (Command::new(self.name()), "install it with tests/tools bench")
-            }
+    /// Whether it is there, or is Hindsight's own.
+    pub(crate) fn is_there(self) -> bool {
+        let asks = |program: &str| {
+            let mut command = Command::new(program);
+            command.arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok()
         };
-        if self == Self::Dump {
-            command.arg("dump");
-        }
-        let asked = command.arg("--help").stdout(Stdio::null()).stderr(Stdio::null()).status();
-        let works = asked.is_ok_and(|status| status.success() || self == Self::NetsniffNg);
-        (!works).then(|| format!("{} does not take part: {remedy}", self.name()))
+        self.is_ours() || asks(self.name())
     }
 
-    /// Starts it at the near end, with one file in `folder`, and waits until it listens. The rings of
-    /// all have 64 MiB.
+    /// Starts it at the near end, with one file in `folder` and a ring of [`RING_MIB`], and waits until it
+    /// listens.
     pub(crate) fn start(self, rig: &Rig, folder: &Path) -> Program {
         let log = folder.join("log");
         let program = match self {
             Self::Engine(way) => engine_process::start(rig, folder, way, &[String::new()]),
             Self::Tcpdump | Self::Dumpcap | Self::NetsniffNg | Self::Dump => {
-                Program::start(&mut self.command(rig, folder, ""), &log)
+                Program::start(&mut self.command(rig, folder, "", RING_MIB), &log)
             }
         };
         rig.wait_for_sockets(1, [&program]);
@@ -69,30 +63,34 @@ impl Tool {
     }
 
     /// The command line, but for the engine's.
-    pub(crate) fn command(self, rig: &Rig, folder: &Path, filter: &str) -> Command {
+    pub(crate) fn command(self, rig: &Rig, folder: &Path, filter: &str, ring_mib: u32) -> Command {
         let here = |program: &str| rig.pair.near.command(program);
         let (pcap, pcapng) = (folder.join("capture.pcap"), folder.join("capture.pcapng"));
+        let ring = format!("{ring_mib}MiB");
         let mut command = match self {
             Self::Tcpdump => {
                 let mut command = here("tcpdump");
                 // Debian's gives up root, and then may not write here.
-                command.args(["-Z", "root", "-i", INTERFACE, "-B", "65536", "-w"]).arg(pcap);
+                command.args(["-Z", "root", "-i", INTERFACE, "-B", &(ring_mib * 1024).to_string()]);
+                command.arg("-w").arg(pcap);
                 command
             }
             Self::Dumpcap => {
                 let mut command = here("dumpcap");
-                command.args(["-q", "-i", INTERFACE, "-B", "64", "-w"]).arg(pcapng);
+                command
+                    .args(["-q", "-i", INTERFACE, "-B", &ring_mib.to_string(), "-w"])
+                    .arg(pcapng);
                 command
             }
             Self::NetsniffNg => {
                 let mut command = here("netsniff-ng");
                 command.args(["--in", INTERFACE, "--silent", "--no-sock-mem"]);
-                command.args(["--ring-size", "64MiB", "--out"]).arg(pcap);
+                command.args(["--ring-size", &ring, "--out"]).arg(pcap);
                 command
             }
             Self::Dump => {
                 let mut command = here(env!("CARGO_BIN_EXE_hindsight"));
-                command.args(["dump", "-i", INTERFACE, "--memory", "64MiB", "-w"]).arg(pcapng);
+                command.args(["dump", "-i", INTERFACE, "--memory", &ring, "-w"]).arg(pcapng);
                 command
             }
             Self::Engine(_) => unreachable!("it is no program of its own"),

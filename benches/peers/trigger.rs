@@ -12,7 +12,7 @@ use hindsight::model::{CaptureId, Report, StopReason};
 use tokio::sync::mpsc;
 
 use crate::captured;
-use crate::engine_process::{self, Way};
+use crate::engine_process;
 use crate::figures::{self, Table, at, millis};
 use crate::generator::Steady;
 use crate::plan;
@@ -59,7 +59,7 @@ pub(crate) fn run(rig: &Rig, repetitions: usize) {
 /// How long each trigger took. The engine's threads are where this is called.
 fn triggers(rig: &Rig, repetitions: usize) -> Vec<f64> {
     let folder = rig.run_folder();
-    let (engine, mut reports) = engine_process::engine(folder.path(), Way::Worker);
+    let (engine, mut reports) = engine_process::engine(folder.path());
     let seconds = u32::try_from(repetitions).unwrap_or(1) * 10;
     let traffic = Steady::start(rig, RATE);
     rig.wait_for_arrivals(PACKETS_BEFORE);

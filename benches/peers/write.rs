@@ -7,14 +7,8 @@ use crate::generator::{Frame, Traffic};
 use crate::rig::Rig;
 use crate::tools::Tool;
 
-const TOOLS: [Tool; 6] = [
-    Tool::Tcpdump,
-    Tool::Dumpcap,
-    Tool::NetsniffNg,
-    Tool::Dump,
-    Tool::Engine(Way::Foreground),
-    Tool::Engine(Way::Worker),
-];
+const TOOLS: [Tool; 5] =
+    [Tool::Tcpdump, Tool::Dumpcap, Tool::NetsniffNg, Tool::Dump, Tool::Engine(Way::Worker)];
 
 /// What a whole process may cost against a peer's.
 const OF_TCPDUMP: f64 = 0.4;
@@ -44,10 +38,12 @@ pub(crate) fn run(rig: &Rig, repetitions: usize) {
 
 /// One program after the other, and all of them again.
 fn measure(rig: &Rig, traffic: Traffic, repetitions: usize) -> Vec<Runs> {
-    let (missing, tools): (Vec<_>, Vec<_>) =
-        TOOLS.into_iter().map(|tool| (tool, tool.missing())).partition(|(_, why)| why.is_some());
-    missing.iter().filter_map(|(_, why)| why.as_ref()).for_each(|why| figures::say(why));
-    let start = |(tool, _)| Runs {
+    let (tools, missing): (Vec<Tool>, Vec<Tool>) =
+        TOOLS.into_iter().partition(|tool| tool.is_there());
+    for tool in missing {
+        figures::say(&format!("{} is not there: tests/tools bench installs it", tool.name()));
+    }
+    let start = |tool| Runs {
         tool,
         cpu: Vec::new(),
         rates: Vec::new(),

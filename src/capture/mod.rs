@@ -1,9 +1,10 @@
 //! The capture engine: recorders that hold the last seconds, and captures that read them.
 //!
 //! ```text
-//! opener -> recorder (a thread per interface) -> log <- reader <- feed <- follow <- job (a thread
-//!                                                                           |       per capture)
-//!                                  sealing <- series (the files) <- segment <+-> output
+//! opener -> recorder (a thread per interface) -> log <- reader <- tap <- feed <- follow <- job
+//!   |                                                              |               |    (a thread per
+//!   +----> device (libpcap, also of files; a thread of its own) <--+               |     capture)
+//!                                        sealing <- series (the files) <- segment <+-> output
 //! ```
 //!
 //! Packets stay in the threads of this room; what leaves it are coarse reports and files. It knows
@@ -72,10 +73,11 @@ pub struct Settings {
     pub memory_bytes: u64,
 }
 
-/// Settings of the ring that is made for one capture, on an interface without a recorder.
+/// Settings of the ring that is made for one capture, on an interface without a recorder, or of the
+/// buffers where libpcap serves the interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PrivateSettings {
-    /// Size of the ring in bytes.
+    /// Size of the ring, or of the buffers together, in bytes.
     pub memory_bytes: u64,
     pub promiscuous: bool,
 }

@@ -12,7 +12,7 @@ use crate::clock::WallTime;
 
 /// The longest packet that a source gives, in bytes: libpcap's own limit for most links
 /// (MAXIMUM_SNAPLEN), and what tcpdump keeps of one. A longer one is cut.
-pub const MAX_PACKET_BYTES: u32 = 262_144;
+pub const MAX_PACKET_BYTES: usize = 262_144;
 
 /// The device that stands for all interfaces.
 const ANY: &str = "any";
@@ -212,10 +212,9 @@ impl<'s> Packet<'s> {
         let nanos = stamp.tv_sec.saturating_mul(1_000_000_000);
         let nanos = nanos.saturating_add(stamp.tv_usec.saturating_mul(stamp_unit));
         let whole = packet.data.len();
-        let most = usize::try_from(MAX_PACKET_BYTES).unwrap_or(usize::MAX);
         Self {
             at: WallTime::from_nanos(nanos),
-            data: packet.data.get(..most).unwrap_or(packet.data),
+            data: packet.data.get(..MAX_PACKET_BYTES).unwrap_or(packet.data),
             wire_len: packet.header.len.max(u32::try_from(whole).unwrap_or(u32::MAX)),
         }
     }
@@ -236,9 +235,9 @@ fn activate(
     settings: &DeviceSettings,
     promiscuous: bool,
 ) -> Result<Capture<pcap::Active>, pcap::Error> {
-    let bytes = match settings.bytes_per_packet {
-        0 => MAX_PACKET_BYTES,
-        bytes => bytes.min(MAX_PACKET_BYTES),
+    let bytes = match usize::try_from(settings.bytes_per_packet) {
+        Ok(bytes) if bytes > 0 => bytes.min(MAX_PACKET_BYTES),
+        Ok(_) | Err(_) => MAX_PACKET_BYTES,
     };
     let retire = i32::try_from(settings.retire.as_millis()).unwrap_or(i32::MAX);
     Capture::from_device(settings.name.as_str())?

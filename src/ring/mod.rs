@@ -315,3 +315,89 @@ impl Drop for Block<'_> {
         }
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use std::net::UdpSocket;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::thread;
+
+    use nix::sched::{CloneFlags, unshare};
+
+    use super::*;
+
+    /// Enough for twenty laps of the smallest ring.
+    const PACKETS: u64 = 10_000;
+    const WORDS: usize = 125;
+
+    /// Follows the blocks until nothing more comes. Returns how many it has read.
+    fn read_all(ring: &Ring, done: &AtomicBool) -> u64 {
+        let (mut sequence, mut blocks, mut last) = (1, 0, None);
+        loop {
+            let was_done = done.load(Ordering::Acquire);
+            match ring.pin(sequence) {
+                Pin::Held(block) => {
+                    for frame in block.frames() {
+                        let (words, _) = frame.data[frame.data.len() - 8 * WORDS..].as_chunks();
+                        let number = Some(u64::from_ne_bytes(words[0]));
+                        assert!(words.iter().all(|word| *word == words[0]), "a packet is torn");
+                        assert!(number > last, "{number:?} comes after {last:?}");
+                        last = number;
+                    }
+                    blocks += 1;
+                    sequence += 1;
+                }
+                Pin::Gone(oldest) => sequence = oldest,
+                Pin::NotYet if was_done => return blocks,
+                Pin::NotYet => thread::yield_now(),
+            }
+        }
+    }
+
+    /// Keeps few blocks, so that readers fall behind. Returns how many have come.
+    fn record(ring: &Ring, done: &AtomicBool) -> u64 {
+        let mut blocks = 0;
+        while !done.load(Ordering::Acquire) {
+            while ring.held() > ring.geometry().keep() / 2 && ring.give_back_oldest() {}
+            match ring.take_closed() {
+                Some(_header) => blocks += 1,
+                None => thread::yield_now(),
+            }
+        }
+        blocks
+    }
+
+    fn lap_a_ring_on_loopback() {
+        if let Err(error) = unshare(CloneFlags::CLONE_NEWNET) {
+            println!("skipped: a network namespace needs root: {error}");
+            return;
+        }
+        let up = ["link", "set", "lo", "up"];
+        assert!(std::process::Command::new("ip").args(up).status().unwrap().success());
+        let loopback = 1;
+        let builder = Builder::new(Geometry::for_memory(0)).ignore_outgoing(true);
+        let (ring, done) = (builder.bind(loopback).unwrap(), AtomicBool::new(false));
+        let to = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let from = UdpSocket::bind("127.0.0.1:0").unwrap();
+        from.connect(to.local_addr().unwrap()).unwrap();
+        thread::scope(|scope| {
+            let recorder = scope.spawn(|| record(&ring, &done));
+            let readers = [(), ()].map(|()| scope.spawn(|| read_all(&ring, &done)));
+            for number in 0..PACKETS {
+                from.send(&[number.to_ne_bytes(); WORDS].concat()).unwrap();
+            }
+            done.store(true, Ordering::Release);
+            assert!(recorder.join().unwrap() > 2 * u64::from(ring.geometry().blocks));
+            for reader in readers {
+                assert!(reader.join().unwrap() > 0);
+            }
+        });
+    }
+
+    #[test]
+    #[cfg_attr(miri, ignore = "needs a packet socket")]
+    fn two_readers_beside_a_recorder_that_laps_them_read_whole_packets_in_order() {
+        // On a thread of its own, which takes its network namespace with it.
+        thread::scope(|scope| scope.spawn(lap_a_ring_on_loopback).join().unwrap());
+    }
+}

@@ -15,7 +15,7 @@ const RECORD_BYTES: usize = 96;
 
 /// The most that a chunk can take: it was not yet full, and then the longest packet came.
 pub(in crate::capture) const LARGEST_CHUNK_BYTES: usize =
-    FULL_BYTES + RECORD_BYTES + MAX_PACKET_BYTES as usize;
+    FULL_BYTES + RECORD_BYTES + MAX_PACKET_BYTES;
 
 /// Link types with Linux cooked headers (tcpdump.org/linktypes.html), and the byte in which each
 /// says which way a packet went.
@@ -154,7 +154,7 @@ mod tests {
 
     #[test]
     fn no_chunk_takes_more_than_the_most_that_is_promised() {
-        let longest = vec![0; usize::try_from(MAX_PACKET_BYTES).unwrap()];
+        let longest = vec![0; MAX_PACKET_BYTES];
         let mut chunk = chunk(1, &[]);
         for data in [&longest[..1], &longest] {
             while !chunk.is_full() {

@@ -32,8 +32,6 @@ pub(super) struct Account {
     files: VecDeque<SealedFile>,
     /// All that there were, those included that were not kept.
     segments: u64,
-    /// Of the files that are there, in bytes.
-    sealed_bytes: u64,
     held_from: Option<WallTime>,
 }
 
@@ -81,7 +79,6 @@ impl Account {
             totals: Totals::default(),
             files: VecDeque::new(),
             segments: 0,
-            sealed_bytes: 0,
             held_from: None,
         }
     }
@@ -102,7 +99,6 @@ impl Account {
 
     fn seal(&mut self, file: SealedFile) {
         self.segments = self.segments.max(u64::from(file.index) + 1);
-        self.sealed_bytes += file.size_bytes;
         self.files.push_back(file);
         while self.files.len() > self.keep {
             self.files.pop_front();
@@ -126,8 +122,7 @@ impl Account {
             stop_reason,
             error,
             packets: self.totals.packets,
-            // What the totals count is neither packed nor has the records at its end.
-            bytes: if self.segments > 0 { self.sealed_bytes } else { self.totals.bytes },
+            bytes: self.totals.bytes,
             dropped_by_kernel: self.totals.dropped_by_kernel,
             overrun: self.totals.overrun,
             truncated: interfaces.iter().map(|interface| interface.truncated).sum(),
@@ -189,8 +184,11 @@ impl Summary {
             format!("{}{partial}", file.path.display())
         };
         let gone = self.segments.saturating_sub(u64::try_from(self.files.len()).unwrap_or(0));
-        let of =
-            if gone > 0 { format!(", the newest of {}", self.segments) } else { String::new() };
+        let held: u64 = self.files.iter().map(|file| file.packets).sum();
+        let of = match gone {
+            0 => String::new(),
+            _ => format!(", the newest of {}, with {}", self.segments, counted(held, "packet")),
+        };
         match &self.files[..] {
             [] => self.target.clone(),
             [one] => format!("{}{of}", name(one)),
@@ -293,7 +291,7 @@ mod tests {
     #[test]
     fn the_last_line_has_packets_bytes_losses_reason_and_file() {
         let line = summary(1, None, ended(StopReason::PacketsExceeded, None, 1)).text();
-        let expected = "20 packets, 1000 B in x-0.pcapng; 3 dropped by the kernel, 4 overrun, \
+        let expected = "20 packets, 2.0 KiB in x-0.pcapng; 3 dropped by the kernel, 4 overrun, \
                         2 truncated; stopped after 2.5s: PacketsExceeded";
         assert_eq!(line, expected);
         let line = summary(0, None, ended(StopReason::Manual, None, 0)).text();
@@ -319,11 +317,14 @@ mod tests {
     fn of_a_ring_of_files_those_are_named_that_are_there() {
         let place = |files, keep| summary(files, keep, ended(StopReason::Manual, None, 0)).place();
         assert_eq!(place(2, None), "2 files: x-0.pcapng, x-1.pcapng");
-        assert_eq!(place(5, Some(2)), "2 files: x-3.pcapng, x-4.pcapng, the newest of 5");
+        assert_eq!(
+            place(5, Some(2)),
+            "2 files: x-3.pcapng, x-4.pcapng, the newest of 5, with 20 packets"
+        );
         assert_eq!(place(9, None), "9 files: x-0.pcapng to x-8.pcapng");
         assert_eq!(
             place(1_500, None),
-            "1000 files: x-500.pcapng to x-1499.pcapng, the newest of 1500"
+            "1000 files: x-500.pcapng to x-1499.pcapng, the newest of 1500, with 10000 packets"
         );
     }
 

@@ -5,6 +5,8 @@
 pub mod clock;
 #[path = "../../../src/filter/mod.rs"]
 pub mod filter;
+#[path = "../../../src/libpcap/mod.rs"]
+pub mod libpcap;
 #[path = "../../../src/pcapng/mod.rs"]
 pub mod pcapng;
 #[path = "../../../src/ring/mod.rs"]
