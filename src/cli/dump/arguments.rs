@@ -24,7 +24,7 @@ pub(in crate::cli) struct Arguments {
     /// `.part` until then.
     #[arg(short, long, value_name = "FILE")]
     pub(super) write: Option<PathBuf>,
-    /// Take the packets of this file instead of an interface.
+    /// Take the packets of this file instead of an interface; `-` is standard input.
     #[arg(
         short,
         long,

@@ -21,6 +21,9 @@ const LOOK_BACK: Duration = Duration::from_secs(30);
 /// The smallest ring that the kernel's blocks make sense in, in bytes.
 const LEAST_MEMORY: u64 = 1 << 20;
 
+/// The name of standard input among files.
+const STDIN: &str = "/dev/stdin";
+
 /// What shall be done.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Request {
@@ -98,7 +101,8 @@ impl Request {
 
 fn source(arguments: &Arguments) -> Result<Source, Error> {
     if let Some(file) = &arguments.read {
-        return Ok(Source::File(file.clone()));
+        let is_stdin = file == Path::new("-");
+        return Ok(Source::File(if is_stdin { STDIN.into() } else { file.clone() }));
     }
     let mut interfaces: Vec<String> = Vec::new();
     for name in &arguments.interfaces {
@@ -237,6 +241,13 @@ mod tests {
         assert_eq!(request.source, Source::Interfaces(names));
         let words = request.filter.expression.as_deref();
         assert_eq!(words, Some("tcp port 80 and not host 10.0.0.1"));
+    }
+
+    #[test]
+    fn a_hyphen_is_standard_input_where_packets_are_read() {
+        let source = |line: &str| request(line).unwrap().source;
+        assert_eq!(source("-w x -r -"), Source::File(STDIN.into()));
+        assert_eq!(source("-w x -r a"), Source::File("a".into()));
     }
 
     #[test]
