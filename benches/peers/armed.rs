@@ -7,7 +7,7 @@ use hindsight::clock;
 use crate::engine_process::{self, Way};
 use crate::figures::{self, Table, figure, median, millis};
 use crate::generator::{Frame, Traffic};
-use crate::program::Program;
+use crate::program::{Program, wait_for_rest};
 use crate::rig::Rig;
 use crate::tools::Tool;
 
@@ -83,9 +83,9 @@ fn of_recorder(rig: &Rig, traffic: Traffic) -> Used {
 
 /// The making of the ring is not in it: the program has settled before.
 fn over_traffic(rig: &Rig, traffic: Traffic, program: &Program) -> Used {
-    program.wait_for_rest();
+    wait_for_rest([program]);
     let (before, started) = (program.cpu(), clock::boot_time());
     traffic.send(rig);
-    program.wait_for_rest();
+    wait_for_rest([program]);
     Used { cpu: program.cpu() - before, over: clock::boot_time().since(started) }
 }

@@ -10,6 +10,7 @@ mod captured;
 mod engine_process;
 mod figures;
 mod generator;
+mod machine;
 mod many;
 mod plan;
 mod program;
@@ -50,6 +51,7 @@ fn main() {
         named.clone().count() == 0 || named.any(|(part, _)| *part == name)
     };
     let Some(rig) = Rig::new() else { return };
+    machine::say();
     for (name, run) in PARTS {
         if chosen(name) {
             run(&rig, numbers.unwrap_or(REPETITIONS));

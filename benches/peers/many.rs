@@ -6,7 +6,7 @@ use crate::captured;
 use crate::engine_process::{self, Way};
 use crate::figures::{self, Table, figure, median};
 use crate::generator::{Frame, PORT, SOURCE_PORT, Sent, Traffic};
-use crate::program::{Ended, Program};
+use crate::program::{Ended, Program, wait_for_rest};
 use crate::rig::Rig;
 use crate::support::namespaces::{INTERFACE, Pair};
 use crate::tools::Tool;
@@ -87,7 +87,7 @@ impl Group {
     /// Sends, waits until all is worked off, and ends all.
     fn under(self, rig: &Rig, traffic: Traffic) -> Outcome {
         let sent = traffic.send(rig);
-        self.programs.iter().for_each(|(program, _)| program.wait_for_rest());
+        wait_for_rest(self.programs.iter().map(|(program, _)| program));
         let (mut cpu, mut written, mut lost) = (0.0, 0, 0);
         for (program, folder) in self.programs {
             let Ended { cpu: used, output, .. } = self.tool.end(program);

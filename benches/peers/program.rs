@@ -15,7 +15,7 @@ use crate::support::wait;
 /// How often a program that works off its backlog is looked at.
 const LOOK: Duration = Duration::from_millis(100);
 
-/// A program that used less than this between two looks does nothing but wake up now and then.
+/// Programs that used less than this between two looks do nothing but wake up now and then.
 const AT_REST: Duration = Duration::from_millis(3);
 
 /// So many looks at rest: longer than the second after which tcpdump's ring hands over a block that is
@@ -76,19 +76,6 @@ impl Program {
         assert!(!self.is_over(), "it ended by itself:\n{}", self.output());
     }
 
-    /// Waits until it has worked off what it was given: until it no longer uses the processor.
-    pub(crate) fn wait_for_rest(&self) {
-        let mut looks = 0;
-        let mut before = self.cpu();
-        wait::until("a program to work off its backlog", PATIENCE, || {
-            std::thread::sleep(LOOK);
-            let now = self.cpu();
-            looks = if now - before < AT_REST { looks + 1 } else { 0 };
-            before = now;
-            (looks >= LOOKS_AT_REST).then_some(())
-        });
-    }
-
     /// What Ctrl-C does.
     pub(crate) fn interrupt(&self) {
         kill(self.id(), Signal::SIGINT).expect("it runs, or waits to be reaped");
@@ -113,6 +100,20 @@ impl Program {
         let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
         waitid(Id::Pid(self.id()), flags).unwrap() != WaitStatus::StillAlive
     }
+}
+
+/// Waits until all have worked off what they were given: until they no longer use the processor.
+pub(crate) fn wait_for_rest<'a>(programs: impl IntoIterator<Item = &'a Program> + Clone) {
+    let used = || programs.clone().into_iter().map(Program::cpu).sum::<Duration>();
+    let mut looks = 0;
+    let mut before = used();
+    wait::until("the programs to work off their backlog", PATIENCE, || {
+        std::thread::sleep(LOOK);
+        let now = used();
+        looks = if now - before < AT_REST { looks + 1 } else { 0 };
+        before = now;
+        (looks >= LOOKS_AT_REST).then_some(())
+    });
 }
 
 impl Drop for Program {
