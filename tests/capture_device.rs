@@ -387,7 +387,7 @@ fn file(path: &Path, link: u16, rounds: usize) {
         let block = PacketBlock {
             interface: 0,
             at: WallTime::from_nanos(nanos),
-            parts: [&data, &[], &[]],
+            data: &data,
             wire_len,
             flags: None,
             drop_count: None,

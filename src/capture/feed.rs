@@ -235,25 +235,52 @@ impl Desk<'_> {
         (Taken::Block, taken)
     }
 
+    #[inline]
     fn take(&mut self, frame: &Frame<'_>, selection: &mut Selection, series: &mut Series) -> Taken {
         if frame.at < selection.from || frame.at >= selection.until {
             return Taken::Block;
         }
-        let tag = frame.vlan.filter(|_tag| frame.data.len() >= TAG_OFFSET);
-        let wire_len = frame.wire_len + if tag.is_some() { 4 } else { 0 };
-        let packet = Packet { data: frame.data, vlan: tag, wire_len };
-        if !self.program.selects(&packet) {
+        if frame.vlan.is_some() {
+            return self.take_tagged(frame, selection, series);
+        }
+        self.take_packet(frame, (frame.data, frame.wire_len), selection, series)
+    }
+
+    /// The packet as it was on the wire: the tag goes back to its place, at the price of a copy.
+    #[cold]
+    fn take_tagged(
+        &mut self,
+        frame: &Frame<'_>,
+        selection: &mut Selection,
+        series: &mut Series,
+    ) -> Taken {
+        let Some(whole) = frame.vlan.and_then(|tag| with_tag(frame.data, tag)) else {
+            return self.take_packet(frame, (frame.data, frame.wire_len), selection, series);
+        };
+        let wire_len = frame.wire_len.saturating_add(4);
+        self.take_packet(frame, (&whole, wire_len), selection, series)
+    }
+
+    #[inline]
+    fn take_packet(
+        &mut self,
+        frame: &Frame<'_>,
+        (data, wire_len): (&[u8], u32),
+        selection: &mut Selection,
+        series: &mut Series,
+    ) -> Taken {
+        if !self.program.selects(&Packet { data, vlan: None, wire_len }) {
             self.counts.seen += 1;
             return Taken::Block;
         }
         if series.packets() >= selection.packets {
             return Taken::End(StopReason::PacketsExceeded);
         }
-        let is_trigger = frame.at >= selection.trigger_at;
+        let is_trigger = selection.trigger_comment.is_some() && frame.at >= selection.trigger_at;
         let block = PacketBlock {
             interface: self.number,
             at: frame.at,
-            parts: cut(parts(frame.data, tag.as_ref()), selection.bytes_per_packet),
+            data: cut(data, selection.bytes_per_packet),
             wire_len,
             flags: Some(flags_of(frame)),
             drop_count: (*self.untold > 0).then_some(*self.untold),
@@ -266,8 +293,8 @@ impl Desk<'_> {
         }
         self.counts.seen += 1;
         self.counts.written += 1;
-        self.counts.truncated +=
-            u64::from(block.captured_len() < usize::try_from(wire_len).unwrap_or(usize::MAX));
+        let whole = usize::try_from(wire_len).unwrap_or(usize::MAX);
+        self.counts.truncated += u64::from(block.captured_len() < whole);
         *self.untold = 0;
         if is_trigger {
             selection.trigger_comment = None;
@@ -279,22 +306,16 @@ impl Desk<'_> {
     }
 }
 
-/// The packet as it was on the wire: the tag goes back to its place.
-fn parts<'p>(data: &'p [u8], tag: Option<&'p [u8; 4]>) -> [&'p [u8]; 3] {
-    match (tag, data.split_at_checked(TAG_OFFSET)) {
-        (Some(tag), Some((addresses, rest))) => [addresses, tag, rest],
-        (Some(_) | None, _) => [data, &[], &[]],
-    }
+/// The bytes with the tag behind both addresses; none where they end before it.
+fn with_tag(data: &[u8], tag: [u8; 4]) -> Option<Vec<u8>> {
+    let (addresses, rest) = data.split_at_checked(TAG_OFFSET)?;
+    Some([addresses, &tag, rest].concat())
 }
 
 /// The first `bytes` of the packet; 0: all of it.
-fn cut(parts: [&[u8]; 3], bytes: usize) -> [&[u8]; 3] {
-    let mut left = if bytes == 0 { usize::MAX } else { bytes };
-    parts.map(|part| {
-        let part = &part[..part.len().min(left)];
-        left -= part.len();
-        part
-    })
+#[inline]
+fn cut(data: &[u8], bytes: usize) -> &[u8] {
+    if bytes == 0 || data.len() <= bytes { data } else { &data[..bytes] }
 }
 
 const fn flags_of(frame: &Frame<'_>) -> u32 {
@@ -320,21 +341,19 @@ mod tests {
     fn a_tag_goes_back_after_the_addresses() {
         let data: Vec<u8> = (0..20).collect();
         let tag = [0x81, 0, 0, 5];
-        let whole = parts(&data, Some(&tag)).concat();
+        let whole = with_tag(&data, tag).unwrap();
         assert_eq!(whole[..12], data[..12]);
         assert_eq!(whole[12..16], tag);
         assert_eq!(whole[16..], data[12..]);
+        assert_eq!(with_tag(&data[..11], tag), None);
     }
 
     #[test]
-    fn a_cut_counts_from_the_first_byte_with_the_tag_in_it() {
+    fn a_cut_keeps_the_first_bytes() {
         let data: Vec<u8> = (0..20).collect();
-        let tag = [0x81, 0, 0, 5];
-        let whole = parts(&data, Some(&tag)).concat();
         for bytes in 1..30 {
-            let expected = &whole[..bytes.min(whole.len())];
-            assert_eq!(cut(parts(&data, Some(&tag)), bytes).concat(), expected);
+            assert_eq!(cut(&data, bytes), &data[..bytes.min(data.len())]);
         }
-        assert_eq!(cut(parts(&data, None), 0).concat(), data);
+        assert_eq!(cut(&data, 0), data);
     }
 }

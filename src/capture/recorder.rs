@@ -23,7 +23,7 @@ use crate::spawn;
 
 /// The longest time between two looks at the ring. Measured: 100 looks a second cost nothing that
 /// shows, and new packets reach the captures soon enough.
-const LONGEST_PERIOD: Duration = Duration::from_millis(10);
+const LONGEST_PERIOD: Duration = Duration::from_millis(20);
 
 /// The shortest: below it the thread does little else.
 const SHORTEST_PERIOD: Duration = Duration::from_micros(500);

@@ -105,11 +105,19 @@ mod tests {
     use super::*;
     use std::io::Write as _;
 
+    /// Of a type that nobody speaks.
+    const PACKET: [u8; 60] = {
+        let mut packet = [3; 60];
+        packet[12] = 0x88;
+        packet[13] = 0xb5;
+        packet
+    };
+
     fn packet(at: i64) -> PacketBlock<'static> {
         PacketBlock {
             interface: 0,
             at: WallTime::from_nanos(at),
-            parts: [&[1; 12], &[0x88, 0xb5, 1, 1], &[3; 44]],
+            data: &PACKET,
             wire_len: 1_500,
             flags: Some(1),
             drop_count: None,

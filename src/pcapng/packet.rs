@@ -45,8 +45,8 @@ pub struct PacketBlock<'a> {
     /// Place of its interface among those of the file, from 0.
     pub interface: u32,
     pub at: WallTime,
-    /// The captured bytes in order; three parts, so that a VLAN tag can be put back without a copy.
-    pub parts: [&'a [u8]; 3],
+    /// The captured bytes.
+    pub data: &'a [u8],
     /// Its length on the wire, in bytes.
     pub wire_len: u32,
     /// See [`flags`].
@@ -60,25 +60,13 @@ impl PacketBlock<'_> {
     /// How many of its bytes are written.
     #[inline]
     pub fn captured_len(&self) -> usize {
-        let [a, b, c] = self.parts.map(<[u8]>::len);
-        (a + b + c).min(MAX_PACKET_BYTES)
+        self.data.len().min(MAX_PACKET_BYTES)
     }
 
     /// Appends the bytes that are written.
     #[inline]
     pub(super) fn put_data(&self, out: &mut impl Sink) {
-        let [first, rest @ ..] = self.parts;
-        if rest.iter().all(|part| part.is_empty()) {
-            // As nearly every packet has it.
-            out.put(&first[..first.len().min(MAX_PACKET_BYTES)]);
-            return;
-        }
-        let mut left = MAX_PACKET_BYTES;
-        for part in self.parts {
-            let taken = &part[..part.len().min(left)];
-            left -= taken.len();
-            out.put(taken);
-        }
+        out.put(&self.data[..self.captured_len()]);
     }
 
     /// Appends the options, for which [`options_len`](Self::options_len) made room.

@@ -21,7 +21,7 @@ fn packet(interface: u32) -> PacketBlock<'static> {
     PacketBlock {
         interface,
         at: AT,
-        parts: [FRAME, &[], &[]],
+        data: FRAME,
         wire_len: 47,
         flags: None,
         drop_count: None,
@@ -77,7 +77,7 @@ fn full_file() -> Vec<u8> {
     enhanced_packet(&mut out, &packet(0));
     let tagged = PacketBlock {
         at: WallTime::from_nanos(AT.as_nanos() + 1),
-        parts: [&FRAME[..12], &[0x81, 0, 0, 7], &FRAME[12..]],
+        data: &[&FRAME[..12], &[0x81, 0, 0, 7], &FRAME[12..]].concat(),
         wire_len: 1000,
         flags: Some(flags::OUTBOUND | flags::CHECKSUM_NOT_READY),
         drop_count: Some(3),
@@ -110,8 +110,7 @@ fn a_tiny_file_has_the_bytes_of_the_specification() {
     let data = [0xaa, 0xbb, 0xcc, 0xdd, 0xee];
     let at = WallTime::from_nanos(0x0000_0001_0000_0002);
     let flags = Some(flags::INBOUND);
-    let tiny =
-        PacketBlock { at, parts: [&data[..2], &data[2..], &[]], wire_len: 64, flags, ..packet(0) };
+    let tiny = PacketBlock { at, data: &data, wire_len: 64, flags, ..packet(0) };
     enhanced_packet(&mut out, &tiny);
     #[rustfmt::skip]
     let expected = [
@@ -195,7 +194,7 @@ fn the_longest_packet_and_the_longest_texts_still_read() {
     let text = "é".repeat(100_000);
     let data = vec![0; MAX_PACKET_BYTES];
     let long = PacketBlock {
-        parts: [FRAME, &data, &data],
+        data: &[FRAME, &data].concat(),
         wire_len: 600_000,
         comment: Some(&text),
         ..packet(0)
@@ -268,7 +267,7 @@ proptest! {
     #[test]
     fn a_stream_cut_anywhere_recovers_to_its_last_whole_block(
         packets in prop::collection::vec((
-            prop::collection::vec(any::<u8>(), 0..200), 0usize..200, 0u32..2, any::<Option<u32>>(),
+            prop::collection::vec(any::<u8>(), 0..200), 0u32..2, any::<Option<u32>>(),
             any::<Option<u64>>(), any::<Option<String>>(),
         ), 0..12),
         cut in any::<prop::sample::Index>(),
@@ -282,12 +281,10 @@ proptest! {
             interface_description(&mut out, &Interface { name: Some(name), ..Interface::default() });
             ends.push(out.len());
         }
-        for (data, split, interface, flags, drop_count, comment) in &packets {
-            let (front, back) = data.split_at((*split).min(data.len()));
-            let parts = [front, &[1, 2, 3, 4][..], back];
+        for (data, interface, flags, drop_count, comment) in &packets {
             let comment = comment.as_deref();
             let (flags, drop_count) = (*flags, *drop_count);
-            let block = PacketBlock { interface: *interface, at: AT, parts, wire_len: 9, flags, drop_count, comment };
+            let block = PacketBlock { interface: *interface, at: AT, data, wire_len: 9, flags, drop_count, comment };
             enhanced_packet(&mut out, &block);
             prop_assert_eq!(out.len() - ends.last().unwrap(), enhanced_packet_len(&block));
             ends.push(out.len());

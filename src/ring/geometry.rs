@@ -23,7 +23,7 @@ const MAX_BLOCKS: u32 = 65_535;
 /// Blocks that stay free beyond the quarter that the kernel looks ahead (see [`Geometry::keep`]):
 /// at least so many, and one in so many of the ring.
 const SLACK_BLOCKS: u32 = 8;
-const SLACK_SHARE: u32 = 16;
+const SLACK_SHARE: u32 = 8;
 
 /// The window that trickling traffic shall reach, in which every block is closed by the timer.
 const TRICKLE_WINDOW: Duration = Duration::from_secs(30);

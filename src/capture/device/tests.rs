@@ -104,7 +104,7 @@ fn file(packets: u32) -> (TempDir, std::path::PathBuf) {
         let block = PacketBlock {
             interface: 0,
             at: WallTime::from_nanos(number.into()),
-            parts: [&number.to_be_bytes(), &[0; 500], &[]],
+            data: &[&number.to_be_bytes()[..], &[0; 500]].concat(),
             wire_len: 600,
             flags: None,
             drop_count: None,

@@ -18,10 +18,12 @@ use crate::durable;
 use crate::pcapng::Sink;
 
 /// What one write takes at least, in bytes: large enough that the system call and the disk's overhead
-/// vanish. With a burst beside it the buffer is one huge page.
-const WRITE_BYTES: usize = 1536 * 1024;
+/// vanish, small enough that what was written last is still in the processor's cache when the same
+/// place is filled again. Measured: from 1.5 MiB down to this size nothing is lost on large packets
+/// and a tenth is gained on small ones; below it the disk's share grows.
+const WRITE_BYTES: usize = 512 * 1024;
 
-/// What the buffer takes for bursts of this size, in bytes.
+/// What the buffer takes for bursts of this size, in bytes: one huge page in nearly all cases.
 pub(in crate::capture) const fn buffer_bytes(burst: usize) -> usize {
     (WRITE_BYTES + burst).next_multiple_of(HUGE_PAGE_BYTES)
 }
@@ -104,7 +106,7 @@ impl Output {
 
     /// Makes sure that a burst fits into the buffer.
     pub(in crate::capture) fn make_room(&mut self) -> Result<(), Error> {
-        if self.buffer.room() < self.burst { self.write_pages() } else { Ok(()) }
+        if self.buffer.len() >= WRITE_BYTES { self.write_pages() } else { Ok(()) }
     }
 
     /// Hands a stream's reader what there is: nothing more comes for the moment.

@@ -232,7 +232,7 @@ mod tests {
             let packet = PacketBlock {
                 interface: 0,
                 at: WallTime::from_nanos(at),
-                parts: [&[1; 60], &[], &[]],
+                data: &[1; 60],
                 wire_len: 60,
                 flags: None,
                 drop_count: None,

@@ -85,7 +85,7 @@ impl Segment {
         put_packet(self.format, &mut self.output, packet);
         self.packets += 1;
         self.first_packet = Some(self.first_packet.map_or(packet.at, |at| at.min(packet.at)));
-        self.last_packet = self.last_packet.max(Some(packet.at));
+        self.last_packet = Some(self.last_packet.map_or(packet.at, |at| at.max(packet.at)));
         true
     }
 

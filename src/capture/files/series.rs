@@ -398,7 +398,7 @@ mod tests {
         PacketBlock {
             interface: 0,
             at: WallTime::from_nanos(at),
-            parts: [&[1; 12], &[2; 4], &[3; 71]],
+            data: &[3; 87],
             wire_len: 100,
             flags: Some(1),
             drop_count: None,
