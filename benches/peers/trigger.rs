@@ -37,7 +37,7 @@ const LOOK_BACK: Duration = Duration::from_millis(500);
 const PACKETS_BEFORE: u64 = 20_000;
 
 /// Between two triggers; the retire time of 100 ms is no multiple of it, so each meets another phase.
-const PAUSE: Duration = Duration::from_millis(7);
+const PAUSE: Duration = Duration::from_millis(37);
 
 /// How often the file is looked at: a hundredth of what is wanted, and no load.
 const LOOK: Duration = Duration::from_micros(50);
@@ -114,7 +114,9 @@ fn trigger(
     engine.stop(&capture, StopReason::Manual);
     loop {
         match reports.blocking_recv().unwrap() {
-            Report::Sealed { file, .. } => fs::remove_file(file.path).unwrap(),
+            // The files stay until the end: removing them would keep the journal of the file
+            // system busy while the next one is created.
+            Report::Sealed { .. } => {}
             Report::Ended { error, .. } => {
                 assert_eq!(error, None);
                 return took;

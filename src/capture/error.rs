@@ -61,6 +61,11 @@ pub enum Error {
          capture each interface alone"
     )]
     OneInterface { count: usize },
+    #[error(
+        "rings of {wanted_mib} MiB are more than this host can give, which is {most_mib} MiB; write \
+         less `memory` for each interface"
+    )]
+    HostMemory { wanted_mib: u64, most_mib: u64 },
     #[error("sealing a file failed inside; the log says where")]
     Sealing,
     #[error(

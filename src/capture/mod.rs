@@ -23,6 +23,7 @@ mod interface;
 mod job;
 mod line;
 mod log;
+mod memory;
 mod opener;
 mod private;
 mod reader;
@@ -38,6 +39,7 @@ pub use engine::Engine;
 pub use error::Error;
 pub use files::{seal_leftovers, segment_of};
 pub use interface::default_route_interface;
+pub use memory::check_memory;
 
 pub use crate::ring::check_privilege;
 

@@ -30,7 +30,7 @@ pub struct Statistics<'a> {
     pub filter_accepted: Option<u64>,
     /// After the filter, by the operating system (isb_osdrop).
     pub os_dropped: Option<u64>,
-    /// Written to this file (isb_usrdeliv).
+    /// Written, since the capture began: to this file and those before it (isb_usrdeliv).
     pub delivered: Option<u64>,
     pub comment: Option<&'a str>,
 }

@@ -41,8 +41,6 @@ pub(in crate::capture) struct Output {
     kind: Kind,
     path: PathBuf,
     buffer: AlignedBuffer,
-    /// The most that is put between two looks for room, in bytes.
-    burst: usize,
     /// Bytes before the buffer; of a file whole pages.
     written: u64,
     /// Of a capture whose file is verified in its storage.
@@ -96,7 +94,7 @@ impl Output {
     fn new(file: File, kind: Kind, path: PathBuf, burst: usize, hashed: bool) -> Self {
         let buffer = AlignedBuffer::new(buffer_bytes(burst));
         let digest = hashed.then(Digest::default);
-        Self { file, kind, path, buffer, burst, written: 0, digest, synced: None }
+        Self { file, kind, path, buffer, written: 0, digest, synced: None }
     }
 
     /// Bytes so far.

@@ -303,6 +303,7 @@ impl Series {
                 Some(error)
             }
         };
+        files.sort_unstable_by_key(|file| file.index);
         Ended { sum: self.told.with(&files), files, error }
     }
 
@@ -316,6 +317,7 @@ impl Series {
         if let Some(place) = self.place {
             files.extend(saved(&place.current.part, self.index));
         }
+        files.sort_unstable_by_key(|file| file.index);
         Ended { sum: self.told.with(&files), files, error: Some(error) }
     }
 }

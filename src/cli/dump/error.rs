@@ -41,11 +41,6 @@ pub enum Error {
     #[error("--memory: {given} hold no packets; write at least 1MiB, as in --memory 64MiB")]
     TooLittleMemory { given: Bytes },
     #[error(
-        "--memory: the rings would take {wanted} together, and this host can give {most}; write a \
-         smaller size for each interface, as in --memory 64MiB"
-    )]
-    TooMuchMemory { wanted: String, most: String },
-    #[error(
         "standard output is a terminal, which cannot show packets as they are; put `| tcpdump -r -` \
          behind the command, or name a file with -w"
     )]
@@ -100,7 +95,6 @@ impl Error {
             | Self::Filter(_)
             | Self::Directory { .. } => Exit::Usage,
             Self::NoDefaultRoute
-            | Self::TooMuchMemory { .. }
             | Self::Read { .. }
             | Self::Write { .. }
             | Self::Stdout(_)

@@ -11,7 +11,6 @@ mod arguments;
 mod error;
 mod files;
 mod follow;
-mod memory;
 mod request;
 mod screen;
 mod trigger;
@@ -23,7 +22,8 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 
 use crate::capture::{
-    Engine, Origin, PrivateSettings, RecorderSettings, Settings, default_route_interface,
+    Engine, Origin, PrivateSettings, RecorderSettings, Settings, check_memory,
+    default_route_interface,
 };
 use crate::clock;
 use crate::model::RecorderStatus;
@@ -53,7 +53,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Error> {
         screen.note(&format!("{} is the interface of the default route", interfaces.join(", ")));
     }
     let rings = rings_bytes(&request, &interfaces);
-    memory::check(rings)?;
+    check_memory(rings).map_err(Error::Engine)?;
     let (reports, received) = mpsc::channel(MAX_REPORTS);
     let settings = settings(&request, &interfaces, rings);
     let engine = Engine::start(settings, reports).map_err(Error::Engine)?;

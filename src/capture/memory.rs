@@ -3,8 +3,7 @@
 
 use std::fs;
 
-use super::error::Error;
-use crate::units::Bytes;
+use crate::capture::Error;
 
 /// Where the kernel tells what new programs can have without swapping. Source: proc(5).
 const FILE: &str = "/proc/meminfo";
@@ -12,18 +11,19 @@ const FILE: &str = "/proc/meminfo";
 /// How much of that the rings may take together, in quarters: others start programs as well.
 const QUARTERS: u64 = 3;
 
-/// Refuses rings that take too much together, in bytes.
+const MIB: u64 = 1 << 20;
+
+/// Refuses rings that would take too much of the host's memory together, in bytes.
 ///
 /// # Errors
-/// [`Error::TooMuchMemory`].
-pub(super) fn check(wanted: u64) -> Result<(), Error> {
+/// [`Error::HostMemory`].
+pub fn check_memory(wanted: u64) -> Result<(), Error> {
     // A kernel that does not tell has no say in it.
     let available = fs::read_to_string(FILE).ok().as_deref().and_then(available);
     match available.map(|bytes| bytes / 4 * QUARTERS) {
-        Some(most) if wanted > most => Err(Error::TooMuchMemory {
-            wanted: Bytes(wanted).rounded(),
-            most: Bytes(most).rounded(),
-        }),
+        Some(most) if wanted > most => {
+            Err(Error::HostMemory { wanted_mib: wanted.div_ceil(MIB), most_mib: most / MIB })
+        }
         Some(_) | None => Ok(()),
     }
 }
@@ -48,8 +48,8 @@ mod tests {
 
     #[test]
     fn more_than_this_host_has_is_refused_and_the_default_is_not() {
-        let message = check(1 << 60).unwrap_err().to_string();
-        assert!(message.contains("1048576.0 TiB"), "{message}");
-        assert!(check(64 << 20).is_ok());
+        let message = check_memory(1 << 60).unwrap_err().to_string();
+        assert!(message.contains("1099511627776 MiB"), "{message}");
+        assert!(check_memory(64 << 20).is_ok());
     }
 }
