@@ -16,10 +16,10 @@ use hindsight::capture::{
 use hindsight::clock::{self, WallTime};
 use hindsight::filter::{Entry, Filter, Ports, Protocol};
 use hindsight::model::{
-    CaptureId, CapturePlan, EventId, FileForm, IncidentId, InterfaceTotals, Limits, Report,
-    SealedFile, SegmentLimits, StopReason,
+    CaptureId, CapturePlan, InterfaceTotals, Report, SealedFile, SegmentLimits, StopReason,
 };
 use hindsight::pcapng::{self, Interface, PacketBlock, Section};
+use support::engine;
 use support::namespaces::Pair;
 use support::place::Place;
 use support::process::Process;
@@ -122,28 +122,8 @@ fn settings(spool: &Path, recorders: Vec<RecorderSettings>) -> Settings {
 }
 
 fn plan(interface: &str, filter: Filter) -> CapturePlan {
-    CapturePlan {
-        rule: "test".to_owned(),
-        incident: IncidentId::from_text("0123456789abcdef"),
-        event: EventId::from_text("event-1"),
-        event_name: "TestAlert".to_owned(),
-        event_json: r#"{"name":"TestAlert"}"#.to_owned(),
-        host: "bench".to_owned(),
-        interfaces: vec![interface.to_owned()],
-        trigger_at: clock::wall_time(),
-        look_back: SECOND,
-        filter,
-        limits: Limits {
-            duration: 60 * SECOND,
-            bytes: 1 << 30,
-            packets: None,
-            bytes_per_packet: 0,
-            segments: None,
-        },
-        file: FileForm::default(),
-        storage: "local".to_owned(),
-        notify: Vec::new(),
-    }
+    let plan = engine::plan(SECOND, 60 * SECOND);
+    CapturePlan { interfaces: vec![interface.to_owned()], filter, ..plan }
 }
 
 fn expression(text: &str) -> Filter {

@@ -125,14 +125,7 @@ fn both(job: &Job) -> Result<Vec<Instruction>, Error> {
     if let Some(own) = &job.own {
         compile(own).map_err(|refused| own_error(own, &refused))?;
     }
-    let program = compile(&job.text).map_err(|refused| whole_error(&job.text, &refused))?;
-    let instruction = |step: libpcap::Instruction| Instruction {
-        code: step.code,
-        jt: step.jt,
-        jf: step.jf,
-        k: step.k,
-    };
-    Ok(program.into_iter().map(instruction).collect())
+    compile(&job.text).map_err(|refused| whole_error(&job.text, &refused))
 }
 
 fn own_error(own: &str, refused: &Refused) -> Error {

@@ -2,17 +2,10 @@
 //!
 //! Follows `chk_code_allowed` of the kernel (net/core/filter.c) and pcap/bpf.h of libpcap.
 
+pub use crate::libpcap::Instruction;
+
 /// Words of scratch memory (BPF_MEMWORDS).
 pub(super) const MEMORY_WORDS: usize = 16;
-
-/// One instruction of classic BPF, as `struct sock_filter` has it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Instruction {
-    pub code: u16,
-    pub jt: u8,
-    pub jf: u8,
-    pub k: u32,
-}
 
 /// The second operand: a constant or the index register.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
