@@ -192,7 +192,7 @@ fn a_tunnel_is_captured_as_tcpdump_captures_it() {
     let filter = "udp dst port 9";
     let mut tcpdump = tunnel.place.command("tcpdump");
     tcpdump
-        .args(["-i", TUNNEL, "--nano", "-B", "16384", "-Z", "root", "-w"])
+        .args(["-i", TUNNEL, "--nano", "-B", "16384", "-Z", "root", "-c", "3000", "-w"])
         .arg(&theirs)
         .arg(filter);
     let mut tcpdump = Process::start("tcpdump", &mut tcpdump, &log);
@@ -221,7 +221,10 @@ fn a_tunnel_is_captured_as_tcpdump_captures_it() {
     assert!(tshark::complaints(ours).is_empty());
     assert!(tshark::numbers(ours).into_iter().eq(0..3_000));
     assert_eq!(link_type(ours), 12, "raw IP");
-    tcpdump.terminate(10 * SECOND);
+    // A signal would end it before it has read its last block.
+    support::wait::until("tcpdump to have all packets", 10 * SECOND, || {
+        (!tcpdump.is_running()).then_some(())
+    });
     let bytes = |path| packets(path).into_iter().map(|packet| packet.3).collect::<Vec<_>>();
     assert!(bytes(ours) == bytes(&theirs), "the packets differ");
     let drift = |(ours, theirs): (&WallTime, &WallTime)| {
