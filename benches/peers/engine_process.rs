@@ -13,11 +13,11 @@ use hindsight::spawn;
 use tokio::sync::mpsc;
 
 use crate::plan;
+use crate::plan::RING_MIB;
 use crate::program::Program;
 use crate::rig::Rig;
 use crate::support::namespaces::INTERFACE;
 use crate::support::wait;
-use crate::tools::RING_MIB;
 
 /// The first argument of a benchmark that is such a process; then come the spool, the way and the
 /// filters, one for each capture.

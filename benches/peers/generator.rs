@@ -11,13 +11,10 @@ use std::time::Duration;
 
 use hindsight::{clock, spawn};
 
+use crate::plan::{PORT, SOURCE_PORT};
 use crate::program::Program;
 use crate::rig::Rig;
 use crate::support::namespaces::{INTERFACE, Pair};
-
-/// The port that the packets go to; they come from [`SOURCE_PORT`].
-pub(crate) const PORT: u16 = 4242;
-pub(crate) const SOURCE_PORT: u16 = 4660;
 
 /// How long even traffic pauses: at 20,000 packets a second, ten are due then.
 const SLICE: Duration = Duration::from_micros(500);

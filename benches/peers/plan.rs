@@ -1,4 +1,4 @@
-//! What the captures of the benchmark are asked for.
+//! What the captures of the benchmark are asked for, and what all its parts agree on.
 
 use std::time::Duration;
 
@@ -7,6 +7,13 @@ use hindsight::filter::Filter;
 use hindsight::model::{CapturePlan, EventId, FileForm, IncidentId, Limits};
 
 use crate::support::namespaces::INTERFACE;
+
+/// Size of the ring of one that captures alone.
+pub(crate) const RING_MIB: u32 = 64;
+
+/// The port that the packets go to; they come from [`SOURCE_PORT`].
+pub(crate) const PORT: u16 = 4242;
+pub(crate) const SOURCE_PORT: u16 = 4660;
 
 /// An hour and a terabyte: nothing here comes near them.
 pub(crate) const UNTIL_STOPPED: Limits = Limits {

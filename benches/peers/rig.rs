@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use crate::generator::PORT;
+use crate::plan::PORT;
 use crate::program::Program;
 use crate::support::namespaces::{INTERFACE, Pair};
 use crate::support::wait;

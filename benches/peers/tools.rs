@@ -4,12 +4,10 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use crate::engine_process::{self, Way};
+use crate::plan::RING_MIB;
 use crate::program::{Ended, Program};
 use crate::rig::Rig;
 use crate::support::namespaces::INTERFACE;
-
-/// Size of the ring of one that captures alone.
-pub(crate) const RING_MIB: u32 = 64;
 
 /// One that writes what it sees into files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
