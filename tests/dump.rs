@@ -460,7 +460,7 @@ fn what_was_on_the_disk_when_it_was_killed_can_be_read() {
     traffic.wait_for_more(3_000);
     dump.process.kill();
     assert_eq!(folder.names(), ["x.pcapng.part"]);
-    // Not by the helper that refuses complaints: the file may end within a packet.
+    // Not by the function that refuses complaints: the file may end within a packet.
     let mut tshark = Command::new("tshark");
     tshark.args(["-n", "-T", "fields", "-e", "udp.payload", "-r"]);
     let output = tshark.arg(folder.path("x.pcapng.part")).output().unwrap();
