@@ -240,39 +240,42 @@ impl Desk<'_> {
         if frame.at < selection.from || frame.at >= selection.until {
             return Taken::Block;
         }
-        if frame.vlan.is_some() {
-            return self.take_tagged(frame, selection, series);
+        // Where the bytes end before its place, nobody can say where the tag was.
+        let tag = frame.vlan.filter(|_tag| frame.data.len() >= TAG_OFFSET);
+        let wire_len = frame.wire_len.saturating_add(if tag.is_some() { 4 } else { 0 });
+        if !self.program.selects(&Packet { data: frame.data, vlan: tag, wire_len }) {
+            self.counts.seen += 1;
+            return Taken::Block;
         }
-        self.take_packet(frame, (frame.data, frame.wire_len), selection, series)
+        match tag {
+            None => self.write(frame, (frame.data, wire_len), selection, series),
+            Some(tag) => self.write_tagged(frame, (tag, wire_len), selection, series),
+        }
     }
 
     /// The packet as it was on the wire: the tag goes back to its place, at the price of a copy.
     #[cold]
-    fn take_tagged(
+    fn write_tagged(
         &mut self,
         frame: &Frame<'_>,
+        (tag, wire_len): ([u8; 4], u32),
         selection: &mut Selection,
         series: &mut Series,
     ) -> Taken {
-        let Some(whole) = frame.vlan.and_then(|tag| with_tag(frame.data, tag)) else {
-            return self.take_packet(frame, (frame.data, frame.wire_len), selection, series);
-        };
-        let wire_len = frame.wire_len.saturating_add(4);
-        self.take_packet(frame, (&whole, wire_len), selection, series)
+        let whole = with_tag(frame.data, tag);
+        let data = whole.as_deref().unwrap_or(frame.data);
+        self.write(frame, (data, wire_len), selection, series)
     }
 
+    /// Writes a packet that was selected.
     #[inline]
-    fn take_packet(
+    fn write(
         &mut self,
         frame: &Frame<'_>,
         (data, wire_len): (&[u8], u32),
         selection: &mut Selection,
         series: &mut Series,
     ) -> Taken {
-        if !self.program.selects(&Packet { data, vlan: None, wire_len }) {
-            self.counts.seen += 1;
-            return Taken::Block;
-        }
         if series.packets() >= selection.packets {
             return Taken::End(StopReason::PacketsExceeded);
         }
