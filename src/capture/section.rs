@@ -139,6 +139,19 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn a_capture_by_hand_names_no_rule_and_marks_its_trigger_only_where_it_looks_back() {
+        let by_hand = CapturePlan { event_json: String::new(), ..plan() };
+        let id = CaptureId::from_text("c1");
+        let origin = Origin::Interfaces;
+        let text = comment(&id, "dump-1", (&by_hand, &origin), WallTime::from_nanos(0));
+        let value: Value = serde_json::from_str(&text).unwrap();
+        assert!(["rule", "incident", "event"].iter().all(|field| value.get(field).is_none()));
+        assert!(trigger_comment(&by_hand).unwrap().starts_with("trigger: by hand at "));
+        let from_now = CapturePlan { look_back: Duration::ZERO, ..by_hand };
+        assert_eq!(trigger_comment(&from_now), None);
+    }
+
+    #[test]
     fn a_name_with_line_breaks_stays_on_one_line() {
         let plan = CapturePlan { event_name: "a\nb\x1b[31m".to_owned(), ..plan() };
         let text = trigger_comment(&plan).unwrap();

@@ -185,7 +185,7 @@ fn plan(request: &Request, interfaces: Vec<String>, now: Now) -> CapturePlan {
         incident: IncidentId::from_text(""),
         event: EventId::from_text(""),
         event_name: String::new(),
-        event_json: "{}".to_owned(),
+        event_json: String::new(),
         host: Environment::read().host.unwrap_or_default().trim().to_owned(),
         interfaces,
         trigger_at: now.wall,
