@@ -29,8 +29,8 @@ const TICK: Duration = Duration::from_secs(1);
 /// capture again.
 const FIRST_TICK: Duration = Duration::from_millis(100);
 
-/// How often a capture asks whether all is there once its window has ended: twice for each look
-/// of a recorder.
+/// How often a capture asks whether all is there once its window has ended: a few times for each
+/// look of a recorder.
 const DRAIN_WAIT: Duration = Duration::from_millis(5);
 
 /// How long after the end, beyond the time that they usually take, the last packets are waited

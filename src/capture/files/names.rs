@@ -2,7 +2,6 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::capture::files::output::part_of;
 use crate::model::{CaptureId, Compression, FileForm, FileFormat};
 
 /// The endings that our files have, without the first dot.
@@ -51,6 +50,13 @@ impl Names {
             }
         }
     }
+}
+
+/// The name under which a file stands while it is written.
+pub(in crate::capture) fn part_of(whole: &Path) -> PathBuf {
+    let mut part = whole.as_os_str().to_owned();
+    part.push(".part");
+    part.into()
 }
 
 /// `a.pcapng.zst` becomes `a-1.pcapng.zst`; the first file keeps its name.

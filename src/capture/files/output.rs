@@ -7,7 +7,7 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 
@@ -209,13 +209,6 @@ fn write_at(file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
         }
         outcome => outcome,
     }
-}
-
-/// The name under which a file stands while it is written.
-pub(in crate::capture) fn part_of(whole: &Path) -> PathBuf {
-    let mut part = whole.as_os_str().to_owned();
-    part.push(".part");
-    part.into()
 }
 
 #[cfg(test)]

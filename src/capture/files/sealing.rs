@@ -11,8 +11,8 @@ use std::path::Path;
 
 use crate::capture::Error;
 use crate::capture::files::digest::Digest;
-use crate::capture::files::names::FileNames;
-use crate::capture::files::output::{MODE, part_of};
+use crate::capture::files::names::{FileNames, part_of};
+use crate::capture::files::output::MODE;
 use crate::capture::files::segment::Closed;
 use crate::durable;
 use crate::model::{Compression, SealedFile};

@@ -100,8 +100,7 @@ impl Series {
             Target::Stream(file) => (None, Output::stream(file, burst)),
             Target::Files { names, hashed } => {
                 let current = names.of(0, form);
-                let inline = hashed && form.compression == Compression::None;
-                let output = Output::create(current.part.clone(), burst, inline)?;
+                let output = create(&current, form, hashed, burst)?;
                 (Some(Place { names, hashed, current }), output)
             }
         };
@@ -207,8 +206,7 @@ impl Series {
         let (Some(place), Some(limit)) = (&mut self.place, limit) else { return Ok(()) };
         let burst = burst(&self.beginning.head(), self.block_bytes);
         let names = place.names.of(self.index + 1, self.form);
-        let inline = place.hashed && self.form.compression == Compression::None;
-        let output = Output::create(names.part.clone(), burst, inline)?;
+        let output = create(&names, self.form, place.hashed, burst)?;
         let next = Segment::begin(output, &self.beginning, limit)?;
         self.before_bytes.push_back(self.current.len() + tail);
         self.before_packets += self.current.packets();
@@ -346,6 +344,11 @@ pub(in crate::capture) struct Ended {
     /// In all files that are left.
     pub(in crate::capture) sum: Sum,
     pub(in crate::capture) error: Option<Error>,
+}
+
+/// Creates a file. It is hashed as it is written, unless it will be packed: then that is hashed.
+fn create(names: &FileNames, form: FileForm, hashed: bool, burst: usize) -> Result<Output, Error> {
+    Output::create(names.part.clone(), burst, hashed && form.compression == Compression::None)
 }
 
 /// Seals what has reached the disk, if anything did.
