@@ -654,6 +654,8 @@ fn plan() -> CapturePlan {
         file: FileForm::default(),
         storage: "archive".to_owned(),
         notify: vec!["bus".to_owned()],
+        placing: Default::default(),
+        on_resolved: Default::default(),
     }
 }
 

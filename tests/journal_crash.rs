@@ -123,6 +123,8 @@ fn capture(id: CaptureId, event: EventId) -> Capture {
         file: FileForm::default(),
         storage: "local".to_owned(),
         notify: Vec::new(),
+        placing: Default::default(),
+        on_resolved: Default::default(),
     };
     let name = format!("web-{id}");
     Capture::pending(id, name, plan, at)

@@ -12,8 +12,8 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, Uri};
 use hindsight::clock::{WallTime, boot_time};
 use hindsight::model::{
-    Body, CaptureId, Delivery, Kind, Notice, NoticeId, State as CaptureState, StopReason, Totals,
-    Window,
+    AboutCapture, Body, CaptureId, Delivery, Kind, Notice, NoticeId, State as CaptureState,
+    StopReason, Totals, Window,
 };
 use hindsight::notify::{Error, MqttSettings, Notifiers, Settings, WebhookSettings};
 use serde_json::Value;
@@ -39,7 +39,7 @@ fn notice(notifier: &str) -> Notice {
         kind: Kind::Completed,
         created_at: AT,
         delivery: Delivery::Waiting,
-        body: Body {
+        body: Body::Capture(Box::new(AboutCapture {
             capture: CaptureId::from_text("01kav0000000000000000000bb"),
             name: "tcp-retransmits-20261122T173000Z".into(),
             rule: "tcp-retransmits".into(),
@@ -58,7 +58,7 @@ fn notice(notifier: &str) -> Notice {
             coalesced_events: 3,
             storage: "local".into(),
             files: Vec::new(),
-        },
+        })),
     }
 }
 

@@ -201,7 +201,9 @@ impl World {
                 assert_eq!(self.disk.captures[&capture.id].state, capture.state);
                 *self.told.entry(capture.id).or_default() += 1;
             }
-            Action::GivenUp(notice) => *self.told.entry(notice.body.capture).or_default() += 1,
+            Action::GivenUp(notice) => {
+                *self.told.entry(notice.body.capture().unwrap().capture.clone()).or_default() += 1
+            }
         }
     }
 
@@ -282,7 +284,7 @@ impl World {
                 self.turn(vec![Input::Removed { capture, index, result: Ok(()) }])
             }
             Task::Send(notice) => {
-                for file in &notice.body.files {
+                for file in &notice.body.capture().unwrap().files {
                     assert!(self.storage.contains_key(&file.object), "a notice before its file");
                 }
                 if !fails {
@@ -353,6 +355,8 @@ impl World {
             file: FileForm::default(),
             storage: "store".to_owned(),
             notify: vec!["a".to_owned(), "b".to_owned()],
+            placing: Default::default(),
+            on_resolved: Default::default(),
         };
         let group = GroupKey::from_text(format!("group {group}"));
         let proposal = Proposal { group, cooldown: Duration::from_secs(30), plan };
@@ -394,13 +398,14 @@ impl World {
             }
             for notifier in &capture.plan.notify {
                 let of_it = |notice: &&Notice| {
-                    notice.body.capture == capture.id && notice.notifier == *notifier
+                    notice.body.capture().unwrap().capture == capture.id
+                        && notice.notifier == *notifier
                 };
                 let notices: Vec<_> = self.disk.notices.values().filter(of_it).collect();
                 assert_eq!(notices.len(), 1, "notices of {} to {notifier}", capture.id);
                 assert_eq!(notices[0].delivery, Delivery::Delivered);
                 assert!(self.notified.contains_key(&notices[0].id));
-                assert_eq!(notices[0].body.state, capture.state);
+                assert_eq!(notices[0].body.capture().unwrap().state, capture.state);
             }
         }
         let names: BTreeSet<_> = self.disk.captures.values().map(|capture| &capture.name).collect();

@@ -47,5 +47,7 @@ pub(crate) fn looking_back(look_back: Duration, expression: &str, limits: Limits
         file: FileForm::default(),
         storage: "local".to_owned(),
         notify: Vec::new(),
+        placing: Default::default(),
+        on_resolved: Default::default(),
     }
 }

@@ -109,6 +109,8 @@ pub(super) mod tests {
             file: FileForm::default(),
             storage: "local".to_owned(),
             notify: Vec::new(),
+            placing: Default::default(),
+            on_resolved: Default::default(),
         }
     }
 

@@ -9,10 +9,13 @@ mod check;
 mod environment;
 mod interfaces;
 mod notes;
+mod notifiers;
 mod parts;
 mod raw;
 mod recorder;
 mod settings;
+mod sources;
+mod storages;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

@@ -3,9 +3,17 @@
 //! Every key is optional but `version`: what is absent comes from the embedded default, key by key;
 //! a list or a mapping of names replaces the default's as a whole.
 
+mod notifiers;
+mod sources;
+mod storages;
+
 use std::path::PathBuf;
 
 use serde::Deserialize;
+
+pub(super) use notifiers::{MqttNotifier, Notifier, WebhookNotifier};
+pub(super) use sources::{Fields, Format, MqttSource, Source, WebhookSource};
+pub(super) use storages::{Azure, S3, Storage};
 
 use super::interfaces::Interfaces;
 use crate::model::{Compression, FileFormat};
@@ -67,122 +75,6 @@ pub(super) struct Recorder {
 pub(super) struct OnDemand {
     pub(super) memory: Option<Placed<Bytes>>,
     pub(super) promiscuous: Option<bool>,
-}
-
-#[derive(Clone, Debug, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(super) enum Source {
-    Mqtt(MqttSource),
-    Webhook(WebhookSource),
-}
-
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct MqttSource {
-    pub(super) url: Placed<String>,
-    pub(super) topics: Placed<Vec<Topic>>,
-    pub(super) client_id: Option<Placed<String>>,
-    pub(super) username: Option<String>,
-    pub(super) password_file: Option<Placed<PathBuf>>,
-    pub(super) ca_file: Option<Placed<PathBuf>>,
-}
-
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Topic {
-    pub(super) filter: Placed<String>,
-    pub(super) format: Format,
-    pub(super) fields: Option<Placed<Fields>>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(super) enum Format {
-    Alertmanager,
-    Json,
-}
-
-/// Which fields of a JSON object say what, as dotted paths.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Fields {
-    pub(super) name: Option<String>,
-    pub(super) status: Option<String>,
-    pub(super) severity: Option<String>,
-    pub(super) value: Option<String>,
-    pub(super) starts_at: Option<String>,
-    pub(super) fingerprint: Option<String>,
-    pub(super) labels: Option<String>,
-    pub(super) annotations: Option<String>,
-}
-
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct WebhookSource {
-    pub(super) path: Placed<String>,
-    pub(super) format: Format,
-    pub(super) fields: Option<Placed<Fields>>,
-    pub(super) bearer_file: Option<Placed<PathBuf>>,
-}
-
-#[derive(Clone, Debug, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(super) enum Storage {
-    Directory(Directory),
-    Azure(Azure),
-    S3(S3),
-}
-
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Directory {
-    pub(super) path: Placed<PathBuf>,
-}
-
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Azure {
-    pub(super) account: String,
-    pub(super) container: String,
-    pub(super) endpoint: Option<Placed<String>>,
-    pub(super) account_key_file: Option<Placed<PathBuf>>,
-    pub(super) sas_file: Option<Placed<PathBuf>>,
-}
-
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct S3 {
-    pub(super) bucket: String,
-    pub(super) region: String,
-    pub(super) endpoint: Option<Placed<String>>,
-    pub(super) access_key_id: Option<Placed<String>>,
-    pub(super) secret_access_key_file: Option<Placed<PathBuf>>,
-}
-
-#[derive(Clone, Debug, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(super) enum Notifier {
-    Mqtt(MqttNotifier),
-    Webhook(WebhookNotifier),
-}
-
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct MqttNotifier {
-    pub(super) url: Placed<String>,
-    pub(super) topic: Placed<String>,
-    pub(super) client_id: Option<Placed<String>>,
-    pub(super) username: Option<String>,
-    pub(super) password_file: Option<Placed<PathBuf>>,
-    pub(super) ca_file: Option<Placed<PathBuf>>,
-}
-
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct WebhookNotifier {
-    pub(super) url: Option<Placed<String>>,
-    pub(super) url_file: Option<Placed<PathBuf>>,
-    pub(super) bearer_file: Option<Placed<PathBuf>>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]

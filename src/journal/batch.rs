@@ -135,7 +135,7 @@ impl<'a> Batch<'a> {
         for notice in self.notices.values() {
             upsert.execute(params![
                 notice.id.as_str(),
-                notice.body.capture.as_str(),
+                notice.body.capture().map_or("", |about| about.capture.as_str()),
                 notice.notifier,
                 delivery_word(notice.delivery),
                 notice.created_at.as_nanos(),

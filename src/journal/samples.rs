@@ -5,9 +5,9 @@ use std::time::Duration;
 use crate::clock::WallTime;
 use crate::filter::Filter;
 use crate::model::{
-    Body, Capture, CaptureId, CapturePlan, Decision, Delivery, EventId, FileForm, Group, GroupKey,
-    IncidentId, Kind, Limits, Notice, NoticeId, Outcome, Rejected, SealedFile, Segment,
-    SegmentState, State, Totals, Window,
+    AboutCapture, Body, Capture, CaptureId, CapturePlan, Decision, Delivery, EventId, FileForm,
+    Group, GroupKey, IncidentId, Kind, Limits, Notice, NoticeId, Outcome, Rejected, SealedFile,
+    Segment, SegmentState, State, Totals, Window,
 };
 
 /// `n` seconds after noon of New Year's Day 2020.
@@ -61,6 +61,8 @@ pub(super) fn capture(n: u64) -> Capture {
         file: FileForm::default(),
         storage: "local".to_owned(),
         notify: vec!["bus".to_owned()],
+        placing: Default::default(),
+        on_resolved: Default::default(),
     };
     Capture::pending(CaptureId::mint(at(n), [2, n]), format!("web-{n}"), plan, at(n))
 }
@@ -92,7 +94,7 @@ pub(super) fn notice(n: u64) -> Notice {
         kind: Kind::Completed,
         created_at: at(n),
         delivery: Delivery::Waiting,
-        body: Body {
+        body: Body::Capture(Box::new(AboutCapture {
             capture: capture.id,
             name: capture.name,
             rule: capture.plan.rule,
@@ -111,7 +113,7 @@ pub(super) fn notice(n: u64) -> Notice {
             coalesced_events: 0,
             storage: "local".to_owned(),
             files: Vec::new(),
-        },
+        })),
     }
 }
 

@@ -20,9 +20,11 @@ pub use change::Change;
 pub use event::{Event, MAX_PAYLOAD_BYTES, Rejected, Status};
 pub use health::Health;
 pub use ids::{CaptureId, EventId, GroupKey, IncidentId, NoticeId};
-pub use notice::{Body, Delivery, File, Kind, Notice};
+pub use notice::{AboutCapture, Body, Counted, Delivery, File, Kind, Notice, Summary};
 pub use outcome::{Decision, Outcome, Suppression, Tally};
-pub use plan::{CapturePlan, Compression, FileForm, FileFormat, Limits, SegmentLimits};
+pub use plan::{
+    CapturePlan, Compression, FileForm, FileFormat, Limits, OnResolved, Placing, SegmentLimits,
+};
 pub use report::{InterfaceTotals, RecorderStatus, Report};
-pub use segment::{Receipt, SealedFile, Segment, SegmentState};
+pub use segment::{Receipt, SealedFile, Segment, SegmentState, Transfer};
 pub use verdict::{Group, Proposal, Verdict};

@@ -7,7 +7,7 @@ use crate::model::{CaptureId, InterfaceTotals, NoticeId, State, StopReason, Tota
 
 /// What a notice is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "snake_case")]
 pub enum Kind {
     /// Every file is stored and verified.
     Completed,
@@ -15,6 +15,12 @@ pub enum Kind {
     Partial,
     /// The capture ended with an error.
     Failed,
+    /// The capture takes packets.
+    Started,
+    /// Events that matched a rule made no capture; summed up.
+    Suppressed,
+    /// A broker no longer has our session: what it held for us may be lost.
+    UpstreamLoss,
 }
 
 impl Kind {
@@ -23,6 +29,9 @@ impl Kind {
             Self::Completed => "completed",
             Self::Partial => "partial",
             Self::Failed => "failed",
+            Self::Started => "started",
+            Self::Suppressed => "suppressed",
+            Self::UpstreamLoss => "upstream_loss",
         }
     }
 }
@@ -47,11 +56,72 @@ pub struct File {
     pub sha256: String,
     pub packets: u64,
     pub partial: bool,
+    /// An address that opens without an account for a while, where the storage can make one. Made at
+    /// each attempt; never kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub link: Option<String>,
 }
 
 /// What a notice says: the `data` of the CloudEvent.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Body {
+#[serde(untagged)]
+pub enum Body {
+    /// Of `Started`, `Completed`, `Partial` and `Failed`.
+    Capture(Box<AboutCapture>),
+    /// Of `Suppressed` and `UpstreamLoss`.
+    Summary(Summary),
+}
+
+impl Body {
+    /// What it says of a capture, where it is about one.
+    pub const fn capture(&self) -> Option<&AboutCapture> {
+        match self {
+            Self::Capture(about) => Some(about),
+            Self::Summary(_) => None,
+        }
+    }
+
+    /// The host that says it.
+    pub fn host(&self) -> &str {
+        match self {
+            Self::Capture(about) => &about.host,
+            Self::Summary(summary) => &summary.host,
+        }
+    }
+
+    /// What people call what it is about: the capture's name, the rule or the source.
+    pub fn subject(&self) -> &str {
+        match self {
+            Self::Capture(about) => &about.name,
+            Self::Summary(summary) => &summary.subject,
+        }
+    }
+}
+
+/// What happened between two instants, in numbers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Summary {
+    /// The name of the rule or of the source.
+    pub subject: String,
+    pub host: String,
+    pub from: WallTime,
+    pub until: WallTime,
+    /// A sentence for people.
+    pub text: String,
+    /// How many events, by the reason.
+    pub counts: Vec<Counted>,
+}
+
+/// How many events met one end.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counted {
+    pub reason: String,
+    pub events: u64,
+}
+
+/// What a notice says of one capture.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AboutCapture {
     pub capture: CaptureId,
     pub name: String,
     pub rule: String,

@@ -1,5 +1,6 @@
 //! All that a capture needs, resolved.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -73,6 +74,28 @@ impl FileForm {
     }
 }
 
+/// What the end of the alert does to a capture that runs for it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnResolved {
+    /// It ends as [`StopReason::AlertResolved`](crate::model::StopReason::AlertResolved).
+    Stop,
+    /// It goes on to its limits.
+    #[default]
+    Keep,
+}
+
+/// Where a person wants the files of a capture; what a rule or an event says is never here.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Placing {
+    /// The object's name in the storage, up to the number of the segment and the ending, instead of
+    /// the one that is made of date, incident and host.
+    pub object: Option<String>,
+    /// An absolute path on this host that gets a copy as well; segments after the first have their
+    /// number before the ending.
+    pub local_file: Option<PathBuf>,
+}
+
 /// What to capture, where to put it and whom to tell: no placeholder and no default is left in it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CapturePlan {
@@ -96,10 +119,15 @@ pub struct CapturePlan {
     pub limits: Limits,
     #[serde(default)]
     pub file: FileForm,
-    /// The name of a configured storage.
+    /// The name of a configured storage; empty where a person wants the local file alone.
     pub storage: String,
     /// The names of configured notifiers.
     pub notify: Vec<String>,
+    /// Where else, and under which name, its files go.
+    #[serde(default)]
+    pub placing: Placing,
+    #[serde(default)]
+    pub on_resolved: OnResolved,
 }
 
 impl CapturePlan {

@@ -80,6 +80,23 @@ pub struct Receipt {
     pub verified_at: WallTime,
 }
 
+/// How far the upload of a large segment in parts is: all that another process needs to go on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Transfer {
+    pub capture: CaptureId,
+    /// The index of the segment.
+    pub index: u32,
+    /// The storage and the object that it goes to; with another one it means nothing.
+    pub storage: String,
+    pub object: String,
+    /// What the storage calls the upload.
+    pub upload: String,
+    /// The size of each part but the last.
+    pub part_bytes: u64,
+    /// What the storage calls each part that it has, in order from the first.
+    pub parts: Vec<String>,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -28,10 +28,10 @@ pub(super) fn encode(notice: &Notice) -> Vec<u8> {
         specversion: "1.0",
         id: &notice.id,
         // Host names in notices are safe in paths.
-        source: format!("/hindsight/{}", notice.body.host),
+        source: format!("/hindsight/{}", notice.body.host()),
         r#type: format!("io.hindsight.capture.{}", notice.kind.word()),
         time: notice.created_at,
-        subject: &notice.body.name,
+        subject: notice.body.subject(),
         datacontenttype: "application/json",
         data: &notice.body,
     };

@@ -1,6 +1,6 @@
 //! What the rules make of an event.
 
-use crate::model::{CapturePlan, Event, Proposal, Status, Verdict};
+use crate::model::{CapturePlan, Event, OnResolved, Placing, Proposal, Status, Verdict};
 use crate::rules::placeholder::Placeholder;
 use crate::rules::shown::event_json;
 use crate::rules::{Rule, RuleSet, digest};
@@ -57,6 +57,8 @@ impl RuleSet {
             file: rule.template.file,
             storage: rule.storage.clone(),
             notify: rule.notify.clone(),
+            placing: Placing::default(),
+            on_resolved: OnResolved::default(),
         })
     }
 }

@@ -183,6 +183,8 @@ mod tests {
             file: FileForm::default(),
             storage: String::new(),
             notify: Vec::new(),
+            placing: Default::default(),
+            on_resolved: Default::default(),
         };
         let cooldown = Duration::from_secs(cooldown_s);
         Proposal { group: GroupKey::from_text(group), cooldown, plan }

@@ -2,7 +2,7 @@
 //! notices.
 
 use crate::clock::WallTime;
-use crate::model::{Body, Capture, File, Kind, Segment, SegmentState, State, Window};
+use crate::model::{AboutCapture, Body, Capture, File, Kind, Segment, SegmentState, State, Window};
 
 /// The end that a capture has reached, or nothing while work on it is left. An end needs every
 /// segment stored and verified, or refused for good.
@@ -41,7 +41,7 @@ pub(super) const fn kind_of(end: State) -> Kind {
 pub(super) fn body_of(capture: &Capture) -> Body {
     let plan = &capture.plan;
     let held_until = capture.stopped_at.map(|stopped| stopped.min(plan.until()));
-    Body {
+    Body::Capture(Box::new(AboutCapture {
         capture: capture.id.clone(),
         name: capture.name.clone(),
         rule: plan.rule.clone(),
@@ -60,7 +60,7 @@ pub(super) fn body_of(capture: &Capture) -> Body {
         coalesced_events: capture.coalesced,
         storage: plan.storage.clone(),
         files: capture.segments.iter().map(file_of).collect(),
-    }
+    }))
 }
 
 fn window(from: Option<WallTime>, until: Option<WallTime>) -> Option<Window> {
@@ -76,5 +76,6 @@ fn file_of(segment: &Segment) -> File {
         sha256: segment.file.sha256.clone(),
         packets: segment.file.packets,
         partial: segment.file.partial,
+        link: None,
     }
 }

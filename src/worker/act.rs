@@ -43,7 +43,7 @@ impl Loop {
             Action::GivenUp(notice) => tracing::error!(
                 notifier = %notice.notifier,
                 notice = %notice.id,
-                capture = %notice.body.name,
+                capture = %notice.body.subject(),
                 "a notice is given up; it will not be sent"
             ),
         }

@@ -180,6 +180,8 @@ mod tests {
             file: FileForm::default(),
             storage: "local".to_owned(),
             notify: Vec::new(),
+            placing: Default::default(),
+            on_resolved: Default::default(),
         };
         let id = CaptureId::from_text(id);
         let segment = |index: &u32| Segment {

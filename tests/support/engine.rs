@@ -221,6 +221,8 @@ pub(crate) fn plan(look_back: Duration, duration: Duration) -> CapturePlan {
         file: FileForm::default(),
         storage: "local".to_owned(),
         notify: Vec::new(),
+        placing: Default::default(),
+        on_resolved: Default::default(),
     }
 }
 

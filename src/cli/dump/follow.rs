@@ -15,7 +15,9 @@ use super::trigger::{Wish, Wishes, can_type};
 use crate::capture::{Destination, Engine, Origin};
 use crate::clock::{self, Now};
 use crate::config::Environment;
-use crate::model::{CaptureId, CapturePlan, EventId, IncidentId, Report, StopReason};
+use crate::model::{
+    CaptureId, CapturePlan, EventId, IncidentId, OnResolved, Placing, Report, StopReason,
+};
 use crate::random;
 use crate::units::Span;
 
@@ -195,6 +197,8 @@ fn plan(request: &Request, interfaces: Vec<String>, now: Now) -> CapturePlan {
         file: request.form,
         storage: String::new(),
         notify: Vec::new(),
+        placing: Placing::default(),
+        on_resolved: OnResolved::default(),
     }
 }
 
