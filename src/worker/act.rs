@@ -79,7 +79,7 @@ impl Loop {
             result: panicked(format!("uploading {} {PANICKED}", segment.object)),
         };
         let work = async move {
-            let result = storages.store(&storage, &segment).await;
+            let result = storages.store(&storage, &segment, None, |_part| {}).await;
             if let Err(error) = &result {
                 tracing::warn!(%storage, object = %segment.object, %error, "upload failed");
             }
