@@ -624,6 +624,7 @@ fn done_capture() -> Capture {
         }],
         segments: vec![segment(id)],
         coalesced: 3,
+        deleted: false,
     }
 }
 

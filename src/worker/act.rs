@@ -36,7 +36,7 @@ impl Loop {
             }
             Action::Stop { capture, reason } => self.engine.stop(&capture, reason),
             Action::SealLeftovers { capture, recorded } => self.seal_leftovers(capture, recorded),
-            Action::Upload { storage, segment } => self.upload(storage, segment),
+            Action::Upload { storage, segment, .. } => self.upload(storage, segment),
             Action::Remove { capture, index, path } => self.remove(capture, index, path),
             Action::Send(notice) => self.send(notice),
             Action::Ended(capture) => tell_end(&capture),
