@@ -117,8 +117,11 @@ defaults:
 keep_segments: 5 }, format: pcap, compression: zstd }
   storage: archive
   notify: [bus]
-ceilings: { duration: 4h, bytes: 900MiB, concurrent: 8, captures_per_hour: 30, memory: 2GiB }
+  on_resolved: stop
+ceilings: { duration: 4h, bytes: 900MiB, concurrent: 8, captures_per_hour: 30, memory: 2GiB, \
+spool: 8GiB, free_disk: 10% }
 control: { socket: run/control.sock, listen: [\"127.0.0.1:9189\"] }
+retention: { age: 20d, size: 15GiB }
 ";
 
 /// For every key: where it is, and another value for it in [`FULL`].
@@ -211,6 +214,11 @@ const KEYS: &[(&str, &str, &str)] = &[
     ("defaults.capture.limits.keep_segments", "keep_segments: 5", "keep_segments: 4"),
     ("defaults.capture.format", "format: pcap,", "format: pcapng,"),
     ("defaults.capture.compression", "compression: zstd", "compression: none"),
+    ("defaults.on_resolved", "on_resolved: stop", "on_resolved: keep"),
+    ("ceilings.spool", "spool: 8GiB", "spool: 9GiB"),
+    ("ceilings.free_disk", "free_disk: 10%", "free_disk: 11%"),
+    ("retention.age", "age: 20d", "age: 0s"),
+    ("retention.size", "size: 15GiB", "size: 0"),
     ("ceilings.duration", "duration: 4h", "duration: 3h"),
     ("ceilings.bytes", "900MiB", "901MiB"),
     ("ceilings.memory", "memory: 2GiB", "memory: 3GiB"),
@@ -242,6 +250,7 @@ const MAPPINGS: &[(&str, &str)] = &[
     ("defaults.capture.limits", "20s, limits: { "),
     ("ceilings", "ceilings: { "),
     ("control", "control: { "),
+    ("retention", "retention: { "),
 ];
 
 /// Adds an unknown key behind a text and gives the keys that the problem says are known.
@@ -476,7 +485,7 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     (
         "memory: 2GiB",
         "memory: 100MiB",
-        "config.yaml:59:88: the rings need 104MiB, above ceilings.memory 100MiB (eth0 32MiB, eth1 64MiB, one ring on demand 8MiB); lower recorder.memory, or raise ceilings.memory",
+        "config.yaml:60:88: the rings need 104MiB, above ceilings.memory 100MiB (eth0 32MiB, eth1 64MiB, one ring on demand 8MiB); lower recorder.memory, or raise ceilings.memory",
     ),
     (
         "  plant:",
@@ -610,12 +619,37 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     (
         "concurrent: 8",
         "concurrent: 0",
-        "config.yaml:59:54: expected a whole number from 1 to 1000, found 0",
+        "config.yaml:60:54: expected a whole number from 1 to 1000, found 0",
+    ),
+    (
+        "spool: 8GiB",
+        "spool: 8KiB",
+        "config.yaml:60:108: a spool of 8KiB holds no capture; give it at least 1MiB",
+    ),
+    (
+        "free_disk: 10%",
+        "free_disk: 95%",
+        "config.yaml:60:125: '95%' is no share to keep free; write 0% to 90%",
+    ),
+    (
+        "free_disk: 10%",
+        "free_disk: much",
+        "config.yaml:60:125: 'much' is neither a share nor a size; write one as in 5% or 2GiB",
+    ),
+    (
+        "on_resolved: stop",
+        "on_resolved: stopp",
+        "config.yaml:59:16: unknown value `stopp`; did you mean `stop`?",
+    ),
+    (
+        "age: 20d",
+        "age: 20",
+        "config.yaml:62:19: '20' is not a duration; write a number with a unit, as in 250ms, 30s, 5m or 1h30m",
     ),
     (
         "127.0.0.1:9189",
         "localhost:9189",
-        "config.yaml:60:47: `localhost:9189` is no address to listen on; write an IP address and a port, as in 127.0.0.1:9188 or [::]:9188",
+        "config.yaml:61:47: `localhost:9189` is no address to listen on; write an IP address and a port, as in 127.0.0.1:9188 or [::]:9188",
     ),
 ];
 

@@ -1,7 +1,6 @@
 //! What TCP serves: the paths of the webhook sources, and `/healthz`.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use axum::Router;
@@ -17,7 +16,8 @@ use bytes::Bytes;
 
 use super::problem::Problem;
 use super::{Error, api};
-use crate::source::webhook::{Answer, Receiver};
+use crate::source::Receivers;
+use crate::source::webhook::Answer;
 use crate::worker::Handle;
 
 const HEALTH_PATH: &str = "/healthz";
@@ -25,18 +25,15 @@ const HEALTH_PATH: &str = "/healthz";
 /// How long the run loop may take to answer before it counts as not well.
 const HEALTH_PATIENCE: Duration = Duration::from_secs(3);
 
-type Receivers = Arc<BTreeMap<String, Receiver>>;
-
 /// # Errors
 /// Two sources want one path, or one wants the worker's own.
-pub(super) fn routes(handle: Handle, webhooks: Vec<Receiver>) -> Result<Router, Error> {
-    let mut receivers = BTreeMap::new();
-    for receiver in webhooks {
-        let path = receiver.path().to_owned();
+pub(super) fn routes(handle: Handle, webhooks: Receivers) -> Result<Router, Error> {
+    let mut taken = BTreeSet::new();
+    for path in webhooks.paths() {
         if path == HEALTH_PATH {
             return Err(Error::PathReserved { path });
         }
-        if receivers.insert(path.clone(), receiver).is_some() {
+        if !taken.insert(path.clone()) {
             return Err(Error::PathTwice { path });
         }
     }
@@ -44,7 +41,7 @@ pub(super) fn routes(handle: Handle, webhooks: Vec<Receiver>) -> Result<Router, 
         .route(HEALTH_PATH, get(health))
         .method_not_allowed_fallback(api::no_such_method);
     // The paths come from the configuration: looked up as they are, never read as patterns.
-    let hooks = Router::new().fallback(hook).with_state(Arc::new(receivers));
+    let hooks = Router::new().fallback(hook).with_state(webhooks);
     Ok(health.with_state(handle).merge(hooks))
 }
 
@@ -64,7 +61,7 @@ async fn hook(
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Response {
-    let Some(receiver) = receivers.get(uri.path()) else {
+    let Some(receiver) = receivers.at(uri.path()) else {
         return api::no_such_path(uri).await.into_response();
     };
     if method != Method::POST {
@@ -111,7 +108,7 @@ mod tests {
 
     use super::*;
     use crate::source::format::Format;
-    use crate::source::webhook::Settings;
+    use crate::source::webhook::{Receiver, Settings};
     use crate::source::{Content, Delivery};
     use crate::spawn;
 
@@ -126,7 +123,7 @@ mod tests {
         let (deliveries, delivered) = mpsc::channel(1);
         let (requests, _nobody) = mpsc::channel(1);
         let hook = receiver("/hooks/{am}", &deliveries);
-        (routes(Handle::new(requests), vec![hook]).unwrap(), delivered)
+        (routes(Handle::new(requests), Receivers::new(vec![hook])).unwrap(), delivered)
     }
 
     async fn ask(routes: &Router, request: Request) -> Response {
@@ -180,6 +177,7 @@ mod tests {
         let (requests, _nobody) = mpsc::channel(1);
         let mount = |paths: [&str; 2]| {
             let hooks = paths.map(|path| receiver(path, &deliveries)).into();
+            let hooks = Receivers::new(hooks);
             routes(Handle::new(requests.clone()), hooks).map(|_routes| ())
         };
         mount(["/a", "/b"]).unwrap();

@@ -19,7 +19,7 @@ use futures_util::future::join_all;
 use tokio::net::{TcpListener, UnixListener};
 use tokio_util::sync::CancellationToken;
 
-use crate::source::webhook::Receiver;
+use crate::source::Receivers;
 use crate::worker::Handle;
 
 /// The settings stand in `config`, which this room is built on: the other way would be a cycle.
@@ -74,7 +74,7 @@ impl Server {
     pub async fn bind(
         settings: &Settings,
         handle: Handle,
-        webhooks: Vec<Receiver>,
+        webhooks: Receivers,
     ) -> Result<Self, Error> {
         let hooks = limits::bounded(hooks::routes(handle.clone(), webhooks)?);
         let api = limits::bounded(api::routes(handle));
@@ -130,7 +130,7 @@ mod tests {
         let socket = directory.path().join("control.sock");
         let settings = Settings { socket: socket.clone(), listen: vec![address] };
         let (requests, _nobody) = mpsc::channel(1);
-        let bound = Server::bind(&settings, Handle::new(requests), Vec::new()).await;
+        let bound = Server::bind(&settings, Handle::new(requests), Receivers::default()).await;
         assert!(bound.unwrap_err().to_string().contains(&address.to_string()));
         assert!(!socket.exists());
     }

@@ -8,9 +8,12 @@
 
 pub mod format;
 pub mod mqtt;
+mod receivers;
 pub mod webhook;
 
 use tokio::sync::oneshot;
+
+pub use receivers::Receivers;
 
 use crate::model::{Event, Outcome, Rejected};
 
