@@ -4,9 +4,11 @@
 //! decides nothing itself. The control API is never served on TCP: whoever may open the socket file
 //! may control the worker, and nobody else. Every connection, request and body is bounded.
 
+mod access;
 mod api;
 mod hooks;
 mod limits;
+mod peer;
 mod problem;
 mod serve;
 mod socket;
