@@ -67,25 +67,28 @@ memory: 32MiB, bytes_per_packet: 128, promiscuous: true, on_demand: { memory: 8M
 sources:
   plant:
     mqtt:
-      url: mqtt://broker:1883
+      url: mqtts://broker:1883
       topics:
         - filter: alerts/#
           format: alertmanager
         - filter: metrics/#
           format: json
-          fields:
-            name: f1
-            status: f2
-            severity: f3
-            value: f4
-            starts_at: f5
-            fingerprint: f6
-            labels: f7
-            annotations: f8
+          fields: { name: f1, status: f2, severity: f3, value: f4, starts_at: f5, fingerprint: f6, \
+labels: f7, annotations: f8 }
       client_id: plant-client
       username: plant-user
       password_file: one
       ca_file: two
+      protocol: 3.1.1
+      client_cert_file: one
+      client_key_file: two
+      retained: true
+      max_event_age: 10m
+  named: { mqtt: { url: mqtt://named:1883, topics: [{ filter: a, format: json }], username_file: one } }
+  basic: { webhook: { path: /hooks/b, format: json, basic: { username: ba, password_file: one }, \
+max_event_age: 9m } }
+  signed: { webhook: { path: /hooks/s, format: json, client_certificate: required, hmac: { \
+secret_file: one, header: X-H, timestamp_header: X-T, tolerance: 2m } } }
   hook:
     webhook: { path: /hooks/a, format: json, fields: { name: g1 }, bearer_file: one }
 storages:
@@ -119,7 +122,8 @@ keep_segments: 5 }, format: pcap, compression: zstd }
   storage: archive
   notify: [bus]
 ceilings: { duration: 4h, bytes: 900MiB, concurrent: 8, captures_per_hour: 30, memory: 2GiB }
-control: { socket: run/control.sock, listen: [\"127.0.0.1:9189\"] }
+control: { socket: run/control.sock, listen: [\"127.0.0.1:9189\", { address: \"[::]:9190\", \
+tls: { cert_file: one, key_file: two, client_ca_file: three }, tokens_file: one }] }
 ";
 
 /// For every key: where it is, and another value for it in [`FULL`].
@@ -138,7 +142,7 @@ const KEYS: &[(&str, &str, &str)] = &[
     ("recorder.memory", "32MiB", "33MiB"),
     ("recorder.bytes_per_packet", "bytes_per_packet: 128", "bytes_per_packet: 0"),
     ("recorder.promiscuous", "promiscuous: true,", "promiscuous: false,"),
-    ("mqtt source.url", "mqtt://broker:1883", "mqtts://broker:8883"),
+    ("mqtt source.url", "mqtts://broker:1883", "mqtts://broker:8883"),
     ("mqtt source.topics", "        - filter: alerts/#\n          format: alertmanager\n", ""),
     ("mqtt source.client_id", "plant-client", "other-client"),
     ("mqtt source.username", "plant-user", "other-user"),
@@ -147,18 +151,20 @@ const KEYS: &[(&str, &str, &str)] = &[
         "username: plant-user\n      password_file: one",
         "username: plant-user\n      password_file: three",
     ),
-    ("mqtt source.ca_file", "ca_file: two\n  hook", "ca_file: three\n  hook"),
+    ("mqtt source.ca_file", "ca_file: two\n      protocol", "ca_file: three\n      protocol"),
+    ("mqtt source.protocol", "protocol: 3.1.1", "protocol: 5"),
+    ("mqtt source.client_cert_file", "client_cert_file: one", "client_cert_file: three"),
+    ("mqtt source.client_key_file", "client_key_file: two", "client_key_file: three"),
+    ("mqtt source.retained", "retained: true", "retained: false"),
+    ("mqtt source.max_event_age", "max_event_age: 10m", "max_event_age: 11m"),
+    ("mqtt source.username_file", "username_file: one", "username_file: two"),
     ("topic.filter", "alerts/#", "alerts/+"),
     (
         "topic.format",
         "filter: alerts/#\n          format: alertmanager",
         "filter: alerts/#\n          format: json",
     ),
-    (
-        "topic.fields",
-        "          fields:\n            name: f1\n            status: f2\n",
-        "          fields:\n",
-    ),
+    ("topic.fields", "fields: { name: f1, status: f2, ", "fields: { "),
     ("fields.name", "name: f1", "name: x"),
     ("fields.status", "status: f2", "status: x"),
     ("fields.severity", "severity: f3", "severity: x"),
@@ -171,6 +177,16 @@ const KEYS: &[(&str, &str, &str)] = &[
     ("webhook source.format", "format: json, fields: { name: g1 }", "format: alertmanager"),
     ("webhook source.fields", "{ name: g1 }", "{ name: g2 }"),
     ("webhook source.bearer_file", "{ name: g1 }, bearer_file: one", "{ name: g1 }"),
+    ("webhook source.basic", "username: ba", "username: bb"),
+    ("webhook source.hmac", "secret_file: one", "secret_file: two"),
+    ("webhook source.client_certificate", "client_certificate: required, ", ""),
+    ("webhook source.max_event_age", "max_event_age: 9m", "max_event_age: 8m"),
+    ("basic.username", "username: ba", "username: bb"),
+    ("basic.password_file", "ba, password_file: one", "ba, password_file: two"),
+    ("hmac.secret_file", "secret_file: one", "secret_file: two"),
+    ("hmac.header", "header: X-H", "header: X-I"),
+    ("hmac.timestamp_header", "timestamp_header: X-T", "timestamp_header: X-U"),
+    ("hmac.tolerance", "tolerance: 2m", "tolerance: 3m"),
     ("directory.path", "path: captures", "path: /captures"),
     ("azure.account", "acc,", "acc3,"),
     ("azure.container", "cont,", "cont3,"),
@@ -219,6 +235,12 @@ const KEYS: &[(&str, &str, &str)] = &[
     ("ceilings.captures_per_hour", "captures_per_hour: 30", "captures_per_hour: 31"),
     ("control.socket", "run/control.sock", "run/other.sock"),
     ("control.listen", "127.0.0.1:9189", "[::1]:9189"),
+    ("listen.address", "[::]:9190", "[::]:9191"),
+    ("listen.tls", "cert_file: one, key", "cert_file: three, key"),
+    ("listen.tokens_file", "tokens_file: one", "tokens_file: two"),
+    ("tls.cert_file", "cert_file: one, key", "cert_file: three, key"),
+    ("tls.key_file", "key_file: two, client_ca", "key_file: one, client_ca"),
+    ("tls.client_ca_file", "client_ca_file: three", "client_ca_file: one"),
 ];
 
 /// For every mapping: the name that [`KEYS`] has for it, and where in [`FULL`] a key could be added.
@@ -229,10 +251,14 @@ const MAPPINGS: &[(&str, &str)] = &[
     ("recorder", "recorder: { "),
     ("interface", "{ name: eth1, "),
     ("recorder.on_demand", "on_demand: { "),
-    ("mqtt source", "    mqtt:\n      url: mqtt://broker:1883\n"),
+    ("mqtt source", "    mqtt:\n      url: mqtts://broker:1883\n"),
     ("topic", "        - filter: alerts/#\n"),
-    ("fields", "          fields:\n"),
+    ("fields", "fields: { name: f1, "),
     ("webhook source", "webhook: { path: /hooks/a, "),
+    ("basic", "basic: { username: ba, "),
+    ("hmac", "header: X-H, "),
+    ("listen", "{ address: \"[::]:9190\", "),
+    ("tls", "tls: { cert_file: one, "),
     ("directory", "directory: { "),
     ("azure", "azure: { account: acc, "),
     ("s3", "    s3:\n      bucket: buck\n"),
@@ -309,7 +335,7 @@ fn the_embedded_default_is_what_runs_without_a_file() {
     else {
         panic!("{:?}", config.sources);
     };
-    assert_eq!((hook.path.as_str(), &hook.bearer_file), ("/hooks/alertmanager", &None));
+    assert_eq!((hook.path.as_str(), &hook.auth.bearer_file), ("/hooks/alertmanager", &None));
     let local = upload::Settings::Directory { path: "/var/lib/hindsight/captures".into() };
     assert_eq!(config.storages, [("local".to_owned(), local)].into());
 }
@@ -485,12 +511,12 @@ const MISTAKES: &[(&str, &str, &str)] = &[
         "config.yaml:7:3: `Plant` cannot be a name; take lower-case letters, digits, `_` and `-`, at most 64",
     ),
     (
-        "mqtt://broker:1883",
+        "mqtts://broker:1883",
         "broker:1883",
         "config.yaml:9:12: this is no address; it begins with mqtt:// or mqtts://",
     ),
     (
-        "mqtt://broker:1883",
+        "mqtts://broker:1883",
         "http://broker",
         "config.yaml:9:12: `http://` is not known here; an address begins with mqtt:// or mqtts://",
     ),
@@ -498,7 +524,63 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     (
         "      username: plant-user\n",
         "",
-        "config.yaml:25:22: a password needs a `username`; add the key",
+        "config.yaml:18:22: a password needs a `username`; add the key",
+    ),
+    (
+        "username_file: one",
+        "username: u, username_file: one",
+        "config.yaml:25:106: there are two user names; keep username or username_file",
+    ),
+    ("3.1.1", "3", "config.yaml:20:17: unknown value `3`; known here: `5`, `3.1.1`"),
+    (
+        "      client_key_file: two\n",
+        "",
+        "config.yaml:21:25: a certificate needs its key; add `client_key_file`",
+    ),
+    (
+        "mqtts://broker:1883",
+        "mqtt://broker:1883",
+        "config.yaml:21:25: a certificate is shown over TLS only; write the address with mqtts://",
+    ),
+    (
+        "max_event_age: 10m",
+        "max_event_age: 0s",
+        "config.yaml:24:22: with this age no event is acted on; give more, or leave the key out",
+    ),
+    (
+        "username: ba",
+        "username: b:a",
+        "config.yaml:26:72: this cannot be a user name; take one without a colon",
+    ),
+    (
+        "json, basic: {",
+        "json, bearer_file: one, basic: {",
+        "config.yaml:26:76: a sender can show one of the two only: a token, or a name and a password; keep basic or bearer_file",
+    ),
+    (
+        "header: X-H",
+        "header: \"X H\"",
+        "config.yaml:27:128: `X H` is no name of a header; take letters, digits, `-` and `_`, at most 64",
+    ),
+    (
+        "tolerance: 2m",
+        "tolerance: 2h",
+        "config.yaml:27:172: a signature is taken for 1s to 1h around its time; 5m is usual",
+    ),
+    (
+        ", client_ca_file: three",
+        "",
+        "config.yaml:27:73: at no address can a client show a certificate; give one of control.listen `tls` with `client_ca_file`",
+    ),
+    (
+        "key_file: two, client_ca",
+        "key_file: four, client_ca",
+        "config.yaml:60:116: four cannot be read: No such file or directory (os error 2); create it, readable for the worker's user",
+    ),
+    (
+        "\"[::]:9190\"",
+        "\"127.0.0.1:9189\"",
+        "config.yaml:60:74: `127.0.0.1:9189` is named twice; name each address once",
     ),
     (
         "fields: { name: g1 }",
@@ -627,6 +709,21 @@ fn every_mistake_has_its_place_and_its_remedy() {
         let told = folder.problems(&FULL.replace(from, to));
         assert_eq!(told, [*expected], "{to}");
     }
+}
+
+#[test]
+fn tokens_do_not_cross_a_network_without_tls() {
+    let folder = Folder::new();
+    let listen = |entry: &str| format!("version: 1\ncontrol: {{ listen: [{entry}] }}\n");
+    let open = listen("{ address: \"0.0.0.0:9188\", tokens_file: one }");
+    assert_eq!(
+        folder.problems(&open),
+        [
+            "config.yaml:2:65: without TLS the tokens could be read on the network; add `tls`, or listen on \
+          a loopback address"
+        ]
+    );
+    assert!(folder.load(&listen("{ address: \"127.0.0.1:9188\", tokens_file: one }")).is_ok());
 }
 
 #[test]
