@@ -21,7 +21,7 @@ use hindsight::source::{Content, Delivery};
 use serde_json::json;
 use support::broker::Broker;
 use support::place::Place;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Mutex, mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -43,6 +43,9 @@ const BACKLOG: usize = 100_000;
 /// What the process may grow by while it receives a backlog, in MiB: room for 32 MiB of messages that
 /// wait, twice, because freed memory is not always given back.
 const GROWTH_MIB: u64 = 64;
+
+/// Memory is that of the process, so that no two tests may run at once.
+static ALONE: Mutex<()> = Mutex::const_new(());
 
 /// A source whose worker this test is.
 struct Source {
@@ -170,6 +173,7 @@ fn memory_kib(line: &str) -> u64 {
 async fn a_broker_that_is_killed_and_restarted_loses_us_nothing() {
     const ROUNDS: usize = 5;
     const EACH: usize = 100;
+    let _alone = ALONE.lock().await;
     for protocol in PROTOCOLS {
         let mut broker = Broker::start(&Place::Host);
         let mut source = Source::start(settings(&broker, protocol));
@@ -201,6 +205,7 @@ async fn a_broker_that_is_killed_and_restarted_loses_us_nothing() {
 #[tokio::test]
 async fn poison_between_good_messages_is_recorded_and_holds_nothing_up() {
     const HUGE: usize = 17 * 1024 * 1024;
+    let _alone = ALONE.lock().await;
     for protocol in PROTOCOLS {
         let broker = Broker::start_forgetful(&Place::Host);
         let mut source = Source::start(settings(&broker, protocol));
@@ -229,6 +234,7 @@ async fn poison_between_good_messages_is_recorded_and_holds_nothing_up() {
 #[tokio::test]
 async fn a_session_lost_with_work_that_nobody_acknowledged_loses_nothing_new() {
     const HELD: usize = 20;
+    let _alone = ALONE.lock().await;
     for protocol in PROTOCOLS {
         let mut broker = Broker::start_forgetful(&Place::Host);
         let mut source = Source::start(settings(&broker, protocol));
@@ -266,6 +272,7 @@ async fn a_session_lost_with_work_that_nobody_acknowledged_loses_nothing_new() {
 #[tokio::test]
 async fn late_answers_acknowledge_no_message_of_the_next_session() {
     const HELD: usize = 5;
+    let _alone = ALONE.lock().await;
     for protocol in PROTOCOLS {
         let mut broker = Broker::start_forgetful(&Place::Host);
         let mut source = Source::start(settings(&broker, protocol));
@@ -299,6 +306,7 @@ async fn late_answers_acknowledge_no_message_of_the_next_session() {
 
 #[tokio::test]
 async fn a_backlog_is_received_whole_within_bounded_memory() {
+    let _alone = ALONE.lock().await;
     for protocol in PROTOCOLS {
         let broker = Broker::start_forgetful(&Place::Host);
         let mut source = Source::start(settings(&broker, protocol));

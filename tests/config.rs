@@ -84,8 +84,8 @@ labels: f7, annotations: f8 }
       client_key_file: two
       retained: true
       max_event_age: 10m
-  named: { mqtt: { url: mqtt://named:1883, topics: [{ filter: a, format: json }], username_file: one } }
-  basic: { webhook: { path: /hooks/b, format: json, basic: { username: ba, password_file: one }, \
+  named: { mqtt: { url: mqtt://named:1883, topics: [{ filter: a, format: alertmanager }], username_file: one } }
+  basic: { webhook: { path: /hooks/basic, format: json, basic: { username: ba, password_file: one }, \
 max_event_age: 9m } }
   signed: { webhook: { path: /hooks/s, format: json, client_certificate: required, hmac: { \
 secret_file: one, header: X-H, timestamp_header: X-T, tolerance: 2m } } }
@@ -385,7 +385,7 @@ fn the_examples_in_the_default_are_valid() {
         text = text.replace(path, to);
     }
     let config = folder.load(&text).unwrap_or_else(|told| panic!("{}", told.join("\n")));
-    assert_eq!(config.sources.len(), 2);
+    assert_eq!(config.sources.len(), 3);
     assert_eq!(config.storages.len(), 3);
     assert_eq!(config.notifiers.len(), 2);
 }
@@ -524,14 +524,14 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     (
         "      username: plant-user\n",
         "",
-        "config.yaml:18:22: a password needs a `username`; add the key",
+        "config.yaml:17:22: a password needs a `username`; add the key",
     ),
     (
         "username_file: one",
         "username: u, username_file: one",
-        "config.yaml:25:106: there are two user names; keep username or username_file",
+        "config.yaml:25:119: there are two user names; keep username or username_file",
     ),
-    ("3.1.1", "3", "config.yaml:20:17: unknown value `3`; known here: `5`, `3.1.1`"),
+    ("3.1.1", "3.1", "config.yaml:20:17: unknown value `3.1`; known here: 5, 3.1.1"),
     (
         "      client_key_file: two\n",
         "",
@@ -550,37 +550,37 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     (
         "username: ba",
         "username: b:a",
-        "config.yaml:26:72: this cannot be a user name; take one without a colon",
+        "config.yaml:26:76: this cannot be a user name; take one without a colon",
     ),
     (
         "json, basic: {",
         "json, bearer_file: one, basic: {",
-        "config.yaml:26:76: a sender can show one of the two only: a token, or a name and a password; keep basic or bearer_file",
+        "config.yaml:26:82: a sender can show one of the two only: a token, or a name and a password; keep basic or bearer_file",
     ),
     (
         "header: X-H",
         "header: \"X H\"",
-        "config.yaml:27:128: `X H` is no name of a header; take letters, digits, `-` and `_`, at most 64",
+        "config.yaml:27:118: `X H` is no name of a header; take letters, digits, `-` and `_`, at most 64",
     ),
     (
         "tolerance: 2m",
         "tolerance: 2h",
-        "config.yaml:27:172: a signature is taken for 1s to 1h around its time; 5m is usual",
+        "config.yaml:27:157: a signature is taken for 1s to 1h around its time; 5m is usual",
     ),
     (
         ", client_ca_file: three",
         "",
-        "config.yaml:27:73: at no address can a client show a certificate; give one of control.listen `tls` with `client_ca_file`",
+        "config.yaml:27:74: at no address can a client show a certificate; give one of control.listen `tls` with `client_ca_file`",
     ),
     (
         "key_file: two, client_ca",
         "key_file: four, client_ca",
-        "config.yaml:60:116: four cannot be read: No such file or directory (os error 2); create it, readable for the worker's user",
+        "config.yaml:60:122: four cannot be read: No such file or directory (os error 2); create it, readable for the worker's user",
     ),
     (
         "\"[::]:9190\"",
         "\"127.0.0.1:9189\"",
-        "config.yaml:60:74: `127.0.0.1:9189` is named twice; name each address once",
+        "config.yaml:60:76: `127.0.0.1:9189` is named twice; name each address once",
     ),
     (
         "fields: { name: g1 }",
@@ -719,7 +719,7 @@ fn tokens_do_not_cross_a_network_without_tls() {
     assert_eq!(
         folder.problems(&open),
         [
-            "config.yaml:2:65: without TLS the tokens could be read on the network; add `tls`, or listen on \
+            "config.yaml:2:61: without TLS the tokens could be read on the network; add `tls`, or listen on \
           a loopback address"
         ]
     );
@@ -809,8 +809,9 @@ fn a_password_in_an_address_is_not_shown() {
 #[test]
 fn two_clients_of_a_broker_cannot_have_one_id() {
     let folder = Folder::new();
-    let text =
-        FULL.replace("bus-client", "plant-client").replace("mqtt://out:1883", "mqtt://broker:1883");
+    let text = FULL
+        .replace("bus-client", "plant-client")
+        .replace("mqtt://out:1883", "mqtts://broker:1883");
     assert_eq!(
         folder.problems(&text),
         [
