@@ -156,7 +156,7 @@ fn limit(query: Result<Query<List>, QueryRejection>) -> Result<usize, Problem> {
 }
 
 fn format(name: Option<&str>) -> Result<Format, Problem> {
-    Format::from_name(name.unwrap_or("alertmanager"), json::Mapping::default())
+    Format::from_name(name.unwrap_or("auto"), json::Mapping::default())
         .map_err(|unknown| Problem::bad_request(unknown.to_string()))
 }
 

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 use super::place::Place;
 use super::process::{Process, run};
-use super::publisher::{Kept, publish_all};
+use super::publisher::{Kept, Publisher, publish_all};
 
 /// Messages a subscriber holds that no test has looked at: more than any test makes notices, few
 /// enough that a runaway publisher shows as a stuck test and not as a machine without memory.
@@ -152,6 +152,17 @@ impl Broker {
     /// Publishes with QoS 1 a message that the broker keeps for those who subscribe later.
     pub(crate) fn publish_retained(&self, topic: &str, payload: impl AsRef<[u8]>) {
         self.publish_as(Kept::ForLaterSubscribers, topic, std::iter::once(payload));
+    }
+
+    /// A connection that stays, for messages one at a time.
+    pub(crate) fn publisher(&self) -> Publisher {
+        let stream = self.place.connect(self.port).expect("the broker runs");
+        Publisher::connect(stream).expect("the broker takes everybody")
+    }
+
+    /// The port on the loopback of its place.
+    pub(crate) const fn port(&self) -> u16 {
+        self.port
     }
 
     fn publish_as(
