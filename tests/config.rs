@@ -4,9 +4,10 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use hindsight::config::{Config, DEFAULT, Environment};
+use hindsight::config::{Config, DEFAULT, Environment, Listen};
 use hindsight::{notify, source, upload};
 
 /// A folder with a configuration, a rule, and files for secrets.
@@ -66,25 +67,28 @@ memory: 32MiB, bytes_per_packet: 128, promiscuous: true, on_demand: { memory: 8M
 sources:
   plant:
     mqtt:
-      url: mqtt://broker:1883
+      url: mqtts://broker:1883
       topics:
         - filter: alerts/#
           format: alertmanager
         - filter: metrics/#
           format: json
-          fields:
-            name: f1
-            status: f2
-            severity: f3
-            value: f4
-            starts_at: f5
-            fingerprint: f6
-            labels: f7
-            annotations: f8
+          fields: { name: f1, status: f2, severity: f3, value: f4, starts_at: f5, fingerprint: f6, \
+labels: f7, annotations: f8 }
       client_id: plant-client
       username: plant-user
       password_file: one
       ca_file: two
+      protocol: 3.1.1
+      client_cert_file: one
+      client_key_file: two
+      retained: true
+      max_event_age: 10m
+  named: { mqtt: { url: mqtt://named:1883, topics: [{ filter: a, format: alertmanager }], username_file: one } }
+  basic: { webhook: { path: /hooks/basic, format: json, basic: { username: ba, password_file: one }, \
+max_event_age: 9m } }
+  signed: { webhook: { path: /hooks/s, format: json, client_certificate: required, hmac: { \
+secret_file: one, header: X-H, timestamp_header: X-T, tolerance: 2m } } }
   hook:
     webhook: { path: /hooks/a, format: json, fields: { name: g1 }, bearer_file: one }
 storages:
@@ -120,7 +124,8 @@ keep_segments: 5 }, format: pcap, compression: zstd }
   on_resolved: stop
 ceilings: { duration: 4h, bytes: 900MiB, concurrent: 8, captures_per_hour: 30, memory: 2GiB, \
 spool: 8GiB, free_disk: 10% }
-control: { socket: run/control.sock, listen: [\"127.0.0.1:9189\"] }
+control: { socket: run/control.sock, listen: [\"127.0.0.1:9189\", { address: \"[::]:9190\", \
+tls: { cert_file: one, key_file: two, client_ca_file: three }, tokens_file: one }] }
 retention: { age: 20d, size: 15GiB }
 ";
 
@@ -140,7 +145,7 @@ const KEYS: &[(&str, &str, &str)] = &[
     ("recorder.memory", "32MiB", "33MiB"),
     ("recorder.bytes_per_packet", "bytes_per_packet: 128", "bytes_per_packet: 0"),
     ("recorder.promiscuous", "promiscuous: true,", "promiscuous: false,"),
-    ("mqtt source.url", "mqtt://broker:1883", "mqtts://broker:8883"),
+    ("mqtt source.url", "mqtts://broker:1883", "mqtts://broker:8883"),
     ("mqtt source.topics", "        - filter: alerts/#\n          format: alertmanager\n", ""),
     ("mqtt source.client_id", "plant-client", "other-client"),
     ("mqtt source.username", "plant-user", "other-user"),
@@ -149,18 +154,20 @@ const KEYS: &[(&str, &str, &str)] = &[
         "username: plant-user\n      password_file: one",
         "username: plant-user\n      password_file: three",
     ),
-    ("mqtt source.ca_file", "ca_file: two\n  hook", "ca_file: three\n  hook"),
+    ("mqtt source.ca_file", "ca_file: two\n      protocol", "ca_file: three\n      protocol"),
+    ("mqtt source.protocol", "protocol: 3.1.1", "protocol: 5"),
+    ("mqtt source.client_cert_file", "client_cert_file: one", "client_cert_file: three"),
+    ("mqtt source.client_key_file", "client_key_file: two", "client_key_file: three"),
+    ("mqtt source.retained", "retained: true", "retained: false"),
+    ("mqtt source.max_event_age", "max_event_age: 10m", "max_event_age: 11m"),
+    ("mqtt source.username_file", "username_file: one", "username_file: two"),
     ("topic.filter", "alerts/#", "alerts/+"),
     (
         "topic.format",
         "filter: alerts/#\n          format: alertmanager",
         "filter: alerts/#\n          format: json",
     ),
-    (
-        "topic.fields",
-        "          fields:\n            name: f1\n            status: f2\n",
-        "          fields:\n",
-    ),
+    ("topic.fields", "fields: { name: f1, status: f2, ", "fields: { "),
     ("fields.name", "name: f1", "name: x"),
     ("fields.status", "status: f2", "status: x"),
     ("fields.severity", "severity: f3", "severity: x"),
@@ -173,6 +180,16 @@ const KEYS: &[(&str, &str, &str)] = &[
     ("webhook source.format", "format: json, fields: { name: g1 }", "format: alertmanager"),
     ("webhook source.fields", "{ name: g1 }", "{ name: g2 }"),
     ("webhook source.bearer_file", "{ name: g1 }, bearer_file: one", "{ name: g1 }"),
+    ("webhook source.basic", "username: ba", "username: bb"),
+    ("webhook source.hmac", "secret_file: one", "secret_file: two"),
+    ("webhook source.client_certificate", "client_certificate: required, ", ""),
+    ("webhook source.max_event_age", "max_event_age: 9m", "max_event_age: 8m"),
+    ("basic.username", "username: ba", "username: bb"),
+    ("basic.password_file", "ba, password_file: one", "ba, password_file: two"),
+    ("hmac.secret_file", "secret_file: one", "secret_file: two"),
+    ("hmac.header", "header: X-H", "header: X-I"),
+    ("hmac.timestamp_header", "timestamp_header: X-T", "timestamp_header: X-U"),
+    ("hmac.tolerance", "tolerance: 2m", "tolerance: 3m"),
     ("directory.path", "path: captures", "path: /captures"),
     ("azure.account", "acc,", "acc3,"),
     ("azure.container", "cont,", "cont3,"),
@@ -226,6 +243,12 @@ const KEYS: &[(&str, &str, &str)] = &[
     ("ceilings.captures_per_hour", "captures_per_hour: 30", "captures_per_hour: 31"),
     ("control.socket", "run/control.sock", "run/other.sock"),
     ("control.listen", "127.0.0.1:9189", "[::1]:9189"),
+    ("listen.address", "[::]:9190", "[::]:9191"),
+    ("listen.tls", "cert_file: one, key", "cert_file: three, key"),
+    ("listen.tokens_file", "tokens_file: one", "tokens_file: two"),
+    ("tls.cert_file", "cert_file: one, key", "cert_file: three, key"),
+    ("tls.key_file", "key_file: two, client_ca", "key_file: one, client_ca"),
+    ("tls.client_ca_file", "client_ca_file: three", "client_ca_file: one"),
 ];
 
 /// For every mapping: the name that [`KEYS`] has for it, and where in [`FULL`] a key could be added.
@@ -236,10 +259,14 @@ const MAPPINGS: &[(&str, &str)] = &[
     ("recorder", "recorder: { "),
     ("interface", "{ name: eth1, "),
     ("recorder.on_demand", "on_demand: { "),
-    ("mqtt source", "    mqtt:\n      url: mqtt://broker:1883\n"),
+    ("mqtt source", "    mqtt:\n      url: mqtts://broker:1883\n"),
     ("topic", "        - filter: alerts/#\n"),
-    ("fields", "          fields:\n"),
+    ("fields", "fields: { name: f1, "),
     ("webhook source", "webhook: { path: /hooks/a, "),
+    ("basic", "basic: { username: ba, "),
+    ("hmac", "header: X-H, "),
+    ("listen", "{ address: \"[::]:9190\", "),
+    ("tls", "tls: { cert_file: one, "),
     ("directory", "directory: { "),
     ("azure", "azure: { account: acc, "),
     ("s3", "    s3:\n      bucket: buck\n"),
@@ -309,7 +336,7 @@ fn the_embedded_default_is_what_runs_without_a_file() {
     assert_eq!(config.state_directory, Path::new("/var/lib/hindsight"));
     assert_eq!(config.capture.spool, Path::new("/var/lib/hindsight/spool"));
     assert_eq!(config.control.socket, Path::new("/run/hindsight/control.sock"));
-    assert_eq!(config.control.listen, ["127.0.0.1:9188".parse().unwrap()]);
+    assert_eq!(config.control.listen, [Listen::from(SocketAddr::from(([127, 0, 0, 1], 9188)))]);
     assert_eq!((config.ceilings.concurrent, config.ceilings.captures_per_hour), (16, 60));
     assert!(config.notifiers.is_empty());
     let [("hook", source::Settings::Webhook(hook))] =
@@ -317,7 +344,7 @@ fn the_embedded_default_is_what_runs_without_a_file() {
     else {
         panic!("{:?}", config.sources);
     };
-    assert_eq!((hook.path.as_str(), &hook.bearer_file), ("/hooks/alertmanager", &None));
+    assert_eq!((hook.path.as_str(), &hook.auth.bearer_file), ("/hooks/alertmanager", &None));
     let local = upload::Settings::Directory { path: "/var/lib/hindsight/captures".into() };
     assert_eq!(config.storages, [("local".to_owned(), local)].into());
 }
@@ -367,7 +394,7 @@ fn the_examples_in_the_default_are_valid() {
         text = text.replace(path, to);
     }
     let config = folder.load(&text).unwrap_or_else(|told| panic!("{}", told.join("\n")));
-    assert_eq!(config.sources.len(), 2);
+    assert_eq!(config.sources.len(), 3);
     assert_eq!(config.storages.len(), 3);
     assert_eq!(config.notifiers.len(), 2);
 }
@@ -493,12 +520,12 @@ const MISTAKES: &[(&str, &str, &str)] = &[
         "config.yaml:7:3: `Plant` cannot be a name; take lower-case letters, digits, `_` and `-`, at most 64",
     ),
     (
-        "mqtt://broker:1883",
+        "mqtts://broker:1883",
         "broker:1883",
         "config.yaml:9:12: this is no address; it begins with mqtt:// or mqtts://",
     ),
     (
-        "mqtt://broker:1883",
+        "mqtts://broker:1883",
         "http://broker",
         "config.yaml:9:12: `http://` is not known here; an address begins with mqtt:// or mqtts://",
     ),
@@ -506,7 +533,63 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     (
         "      username: plant-user\n",
         "",
-        "config.yaml:25:22: a password needs a `username`; add the key",
+        "config.yaml:17:22: a password needs a `username`; add the key",
+    ),
+    (
+        "username_file: one",
+        "username: u, username_file: one",
+        "config.yaml:25:119: there are two user names; keep username or username_file",
+    ),
+    ("3.1.1", "3.1", "config.yaml:20:17: unknown value `3.1`; known here: 5, 3.1.1"),
+    (
+        "      client_key_file: two\n",
+        "",
+        "config.yaml:21:25: a certificate needs its key; add `client_key_file`",
+    ),
+    (
+        "mqtts://broker:1883",
+        "mqtt://broker:1883",
+        "config.yaml:21:25: a certificate is shown over TLS only; write the address with mqtts://",
+    ),
+    (
+        "max_event_age: 10m",
+        "max_event_age: 0s",
+        "config.yaml:24:22: with this age no event is acted on; give more, or leave the key out",
+    ),
+    (
+        "username: ba",
+        "username: b:a",
+        "config.yaml:26:76: this cannot be a user name; take one without a colon",
+    ),
+    (
+        "json, basic: {",
+        "json, bearer_file: one, basic: {",
+        "config.yaml:26:82: a sender can show one of the two only: a token, or a name and a password; keep basic or bearer_file",
+    ),
+    (
+        "header: X-H",
+        "header: \"X H\"",
+        "config.yaml:27:118: `X H` is no name of a header; take letters, digits, `-` and `_`, at most 64",
+    ),
+    (
+        "tolerance: 2m",
+        "tolerance: 2h",
+        "config.yaml:27:157: a signature is taken for 1s to 1h around its time; 5m is usual",
+    ),
+    (
+        ", client_ca_file: three",
+        "",
+        "config.yaml:27:74: at no address can a client show a certificate; give one of control.listen `tls` with `client_ca_file`",
+    ),
+    (
+        "key_file: two, client_ca",
+        "key_file: four, client_ca",
+        "config.yaml:60:122: four cannot be read: No such file or directory (os error 2); create it, readable for the worker's user",
+    ),
+    (
+        "\"[::]:9190\"",
+        "\"127.0.0.1:9189\"",
+        "config.yaml:60:76: `127.0.0.1:9189` is named twice; name each address once",
     ),
     (
         "fields: { name: g1 }",
@@ -663,6 +746,21 @@ fn every_mistake_has_its_place_and_its_remedy() {
 }
 
 #[test]
+fn tokens_do_not_cross_a_network_without_tls() {
+    let folder = Folder::new();
+    let listen = |entry: &str| format!("version: 1\ncontrol: {{ listen: [{entry}] }}\n");
+    let open = listen("{ address: \"0.0.0.0:9188\", tokens_file: one }");
+    assert_eq!(
+        folder.problems(&open),
+        [
+            "config.yaml:2:61: without TLS the tokens could be read on the network; add `tls`, or listen on \
+          a loopback address"
+        ]
+    );
+    assert!(folder.load(&listen("{ address: \"127.0.0.1:9188\", tokens_file: one }")).is_ok());
+}
+
+#[test]
 fn an_interface_has_what_its_own_entry_says_and_else_what_all_have() {
     let folder = Folder::new();
     let rings = |recorder: &str| {
@@ -745,8 +843,9 @@ fn a_password_in_an_address_is_not_shown() {
 #[test]
 fn two_clients_of_a_broker_cannot_have_one_id() {
     let folder = Folder::new();
-    let text =
-        FULL.replace("bus-client", "plant-client").replace("mqtt://out:1883", "mqtt://broker:1883");
+    let text = FULL
+        .replace("bus-client", "plant-client")
+        .replace("mqtt://out:1883", "mqtts://broker:1883");
     assert_eq!(
         folder.problems(&text),
         [

@@ -9,6 +9,7 @@ mod ceilings;
 mod check;
 mod environment;
 mod interfaces;
+mod listen;
 mod notes;
 mod notifiers;
 mod parts;
@@ -20,7 +21,6 @@ mod stamps;
 mod storages;
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -29,6 +29,7 @@ use crate::yaml::Problem;
 use crate::{capture, notify, session, source, telemetry, upload};
 
 pub use environment::Environment;
+pub use listen::{Listen, TlsFiles};
 pub use stamps::{Stamps, Watched};
 
 /// The configuration that is read where neither the command line nor the environment names one.
@@ -85,8 +86,9 @@ pub struct Retention {
 pub struct Control {
     /// The Unix socket of the control API.
     pub socket: PathBuf,
-    /// TCP addresses for webhook sources and `/healthz`.
-    pub listen: Vec<SocketAddr>,
+    /// TCP addresses for webhook sources and `/healthz`; and for the control API, where callers can be
+    /// told apart.
+    pub listen: Vec<Listen>,
 }
 
 impl Config {

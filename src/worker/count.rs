@@ -23,6 +23,7 @@ pub(super) fn delivery(content: &Content, source: Option<&'static str>) {
         Content::Rejected(rejected) => {
             metrics::EVENTS_REJECTED.add(&[source.unwrap_or(&rejected.source)], 1);
         }
+        Content::Session { .. } => {}
     }
 }
 

@@ -10,10 +10,10 @@ use crate::capture::Engine;
 use crate::clock::{self, BootTime, Now, WallTime};
 use crate::config::{Config, Stamps, Watched};
 use crate::journal::{self, Journal};
-use crate::model::{Capture, CapturePlan, Change, Notice, Outcome, Report};
+use crate::model::{Capture, CapturePlan, Change, Event, Notice, Outcome, Report, Status};
 use crate::notify::Notifiers;
 use crate::session::{Effects, Input, Machine, Space};
-use crate::source::{Content, Delivery};
+use crate::source::{self, Content, Delivery};
 use crate::telemetry::metrics;
 use crate::upload::Storages;
 
@@ -249,12 +249,15 @@ impl Loop {
         match delivery.content {
             Content::Events(events) => {
                 for event in events {
-                    let verdicts = self.config.rules.decide(&event);
-                    self.machine.apply(Input::Event { event, verdicts }, now, effects);
+                    let input = judged(event, &self.config);
+                    self.machine.apply(input, now, effects);
                 }
             }
             Content::Rejected(rejected) => {
                 self.machine.apply(Input::Rejected(rejected), now, effects);
+            }
+            Content::Session { source, key, present } => {
+                self.machine.apply(Input::Session { source, key, present }, now, effects);
             }
         }
         let outcomes: Vec<Outcome> =
@@ -287,6 +290,20 @@ impl Loop {
             self.act(action);
         }
         Ok(())
+    }
+}
+
+/// An event with the rules' word on it, and whether it is too old for its source. The end of an alert
+/// never is: it ends captures, and begins none.
+fn judged(event: Event, config: &Config) -> Input {
+    let verdicts = config.rules.decide(&event);
+    let allowed = config.sources.get(&event.source).and_then(source::Settings::max_event_age);
+    let age = event.starts_at.map(|starts_at| event.received_at.since(starts_at));
+    match (age, allowed) {
+        (Some(age), Some(allowed)) if age > allowed && event.status == Status::Firing => {
+            Input::Expired { event, verdicts, age }
+        }
+        _ => Input::Event { event, verdicts },
     }
 }
 
@@ -377,5 +394,41 @@ mod tests {
         let mut batch = Vec::new();
         gather(&mut inbox, &mut batch, true);
         assert!(matches!(batch[..], [News::Input(_), News::Delivery(_)]), "{batch:?}");
+    }
+
+    #[test]
+    fn only_an_alert_that_is_older_than_its_source_lets_pass_is_expired() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("config.yaml");
+        let text = "version: 1\nrules: []\nsources: { hook: { webhook: { path: /a, \
+                    format: alertmanager, max_event_age: 5m } } }\n";
+        std::fs::write(&file, text).unwrap();
+        let config = Config::load(Some(&file)).unwrap_or_else(|found| panic!("{}", found[0]));
+        let now = clock::wall_time();
+        let event = |source: &str, status, age_s: Option<u64>| Event {
+            id: crate::model::EventId::from_text("e"),
+            source: source.to_owned(),
+            name: "X".to_owned(),
+            status,
+            severity: None,
+            labels: [].into(),
+            annotations: [].into(),
+            value: None,
+            starts_at: age_s.map(|age| now - std::time::Duration::from_secs(age)),
+            received_at: now,
+            fingerprint: String::new(),
+            payload: String::new(),
+        };
+        for (source, status, age_s, expired) in [
+            ("hook", Status::Firing, Some(300), false),
+            ("hook", Status::Firing, Some(301), true),
+            ("hook", Status::Firing, None, false),
+            ("hook", Status::Resolved, Some(301), false),
+            ("other", Status::Firing, Some(301), false),
+        ] {
+            let input = judged(event(source, status, age_s), &config);
+            let is_expired = matches!(input, Input::Expired { .. });
+            assert_eq!(is_expired, expired, "{source} {status:?} {age_s:?}");
+        }
     }
 }
