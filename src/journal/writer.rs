@@ -124,7 +124,7 @@ impl Store {
     fn commit(&mut self, changes: &[Change]) -> Result<Committed, Error> {
         let batch = Batch::of(changes);
         self.transact(|to, kept| {
-            batch.write(to, kept)?;
+            batch.write(to, &kept.directories)?;
             kept.prune(to, &batch)
         })
     }
