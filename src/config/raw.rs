@@ -13,7 +13,7 @@ use serde::Deserialize;
 
 pub(super) use notifiers::{MqttNotifier, Notifier, WebhookNotifier};
 pub(super) use sources::{Fields, Format, MqttSource, Source, WebhookSource};
-pub(super) use storages::{Azure, S3, Storage};
+pub(super) use storages::{Azure, Http, S3, Storage, Verify};
 
 use super::interfaces::Interfaces;
 use crate::model::{Compression, FileFormat};
