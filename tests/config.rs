@@ -94,9 +94,14 @@ secret_file: one, header: X-H, timestamp_header: X-T, tolerance: 2m } } }
 storages:
   local: { directory: { path: captures } }
   archive:
-    azure: { account: acc, container: cont, endpoint: \"http://az:1\", account_key_file: one }
+    azure: { account: acc, container: cont, endpoint: \"http://az:1\", account_key_file: one, \
+verify: checksum, ca_file: two }
   shared:
     azure: { account: acc2, container: cont2, sas_file: one }
+  identity:
+    azure: { account: acc4, container: cont4, managed_identity: { client_id: id-1, \
+endpoint: \"http://id:1\" } }
+  simple: { azure: { account: acc5, container: cont5, managed_identity: true } }
   bucket:
     s3:
       bucket: buck
@@ -104,6 +109,14 @@ storages:
       endpoint: http://s3:1
       access_key_id: key
       secret_access_key_file: one
+      path_style: false
+      conditional: false
+      verify: checksum
+      ca_file: one
+  dav:
+    http: { url: \"http://dav:1\", username: dav-user, password_file: one, conditional: false, \
+ca_file: one }
+  dav2: { http: { url: \"http://dav:3\", bearer_file: one } }
 notifiers:
   bus:
     mqtt:
@@ -191,6 +204,11 @@ const KEYS: &[(&str, &str, &str)] = &[
     ("hmac.timestamp_header", "timestamp_header: X-T", "timestamp_header: X-U"),
     ("hmac.tolerance", "tolerance: 2m", "tolerance: 3m"),
     ("directory.path", "path: captures", "path: /captures"),
+    ("azure.verify", "verify: checksum, ca_file: two", "verify: read_back, ca_file: two"),
+    ("azure.ca_file", "ca_file: two }", "ca_file: three }"),
+    ("azure.managed_identity", "managed_identity: true", "managed_identity: { client_id: a }"),
+    ("managed identity.client_id", "client_id: id-1", "client_id: id-2"),
+    ("managed identity.endpoint", "http://id:1", "http://id:2"),
     ("azure.account", "acc,", "acc3,"),
     ("azure.container", "cont,", "cont3,"),
     ("azure.endpoint", "http://az:1", "http://az:2"),
@@ -201,6 +219,16 @@ const KEYS: &[(&str, &str, &str)] = &[
     ("s3.endpoint", "http://s3:1", "http://s3:2"),
     ("s3.access_key_id", "access_key_id: key", "access_key_id: other"),
     ("s3.secret_access_key_file", "secret_access_key_file: one", "secret_access_key_file: two"),
+    ("s3.path_style", "path_style: false", "path_style: true"),
+    ("s3.conditional", "conditional: false\n", "conditional: true\n"),
+    ("s3.verify", "verify: checksum\n", "verify: read_back\n"),
+    ("s3.ca_file", "ca_file: one\n  dav", "ca_file: three\n  dav"),
+    ("http.url", "http://dav:1", "http://dav:2"),
+    ("http.username", "dav-user", "other-user"),
+    ("http.password_file", "dav-user, password_file: one", "dav-user, password_file: two"),
+    ("http.conditional", "conditional: false,", "conditional: true,"),
+    ("http.ca_file", "ca_file: one }", "ca_file: three }"),
+    ("http.bearer_file", "dav:3\", bearer_file: one", "dav:3\", bearer_file: two"),
     ("mqtt notifier.url", "mqtt://out:1883", "mqtt://out:1884"),
     ("mqtt notifier.topic", "hindsight/${host}/notices", "hindsight/notices"),
     ("mqtt notifier.client_id", "bus-client", "other-client"),
@@ -269,7 +297,9 @@ const MAPPINGS: &[(&str, &str)] = &[
     ("tls", "tls: { cert_file: one, "),
     ("directory", "directory: { "),
     ("azure", "azure: { account: acc, "),
+    ("managed identity", "managed_identity: { "),
     ("s3", "    s3:\n      bucket: buck\n"),
+    ("http", "    http: { url: \"http://dav:1\", "),
     ("mqtt notifier", "    mqtt:\n      url: mqtt://out:1883\n"),
     ("webhook notifier", "webhook: { url: \"http://team/x\", "),
     ("defaults", "defaults:\n"),
@@ -395,7 +425,7 @@ fn the_examples_in_the_default_are_valid() {
     }
     let config = folder.load(&text).unwrap_or_else(|told| panic!("{}", told.join("\n")));
     assert_eq!(config.sources.len(), 3);
-    assert_eq!(config.storages.len(), 3);
+    assert_eq!(config.storages.len(), 4);
     assert_eq!(config.notifiers.len(), 2);
 }
 
@@ -609,12 +639,12 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     (
         "account_key_file: one",
         "account_key_file: one, sas_file: two",
-        "config.yaml:33:103: there are two secrets; keep account_key_file or sas_file",
+        "config.yaml:33:113: there are two credentials; keep one of account_key_file, sas_file and managed_identity",
     ),
     (
         ", account_key_file: one",
         "",
-        "config.yaml:33:5: there is no secret for the account; add account_key_file or sas_file",
+        "config.yaml:33:5: there is no credential for the account; add account_key_file, sas_file or managed_identity",
     ),
     (
         "account_key_file: one",

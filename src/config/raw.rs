@@ -13,7 +13,7 @@ use serde::Deserialize;
 
 pub(super) use notifiers::{MqttNotifier, Notifier, WebhookNotifier};
 pub(super) use sources::{Fields, Format, Hmac, MqttSource, Protocol, Source, WebhookSource};
-pub(super) use storages::{Azure, S3, Storage};
+pub(super) use storages::{Azure, Http, S3, Storage, Verify};
 
 use super::ceilings::Free;
 use super::interfaces::Interfaces;
