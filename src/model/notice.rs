@@ -6,7 +6,7 @@ use crate::clock::WallTime;
 use crate::model::{CaptureId, InterfaceTotals, NoticeId, State, StopReason, Totals, Window};
 
 /// What a notice is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
     /// Every file is stored and verified.
