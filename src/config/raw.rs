@@ -11,7 +11,9 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
-pub(super) use notifiers::{MqttNotifier, Notifier, WebhookNotifier};
+pub(super) use notifiers::{
+    EmailNotifier, HeaderText, Hmac, MqttNotifier, Notifier, Template, WebhookNotifier,
+};
 pub(super) use sources::{Fields, Format, MqttSource, Source, WebhookSource};
 pub(super) use storages::{Azure, S3, Storage};
 
