@@ -203,7 +203,11 @@ fn headers(notes: &mut Notes, raw: &raw::WebhookNotifier) -> BTreeMap<String, no
     headers
 }
 
-fn signature(notes: &mut Notes, hmac: &raw::NotifierHmac, raw: &raw::WebhookNotifier) -> notify::Hmac {
+fn signature(
+    notes: &mut Notes,
+    hmac: &raw::NotifierHmac,
+    raw: &raw::WebhookNotifier,
+) -> notify::Hmac {
     let named = raw.headers.iter().flat_map(|headers| &headers.0);
     let named: Vec<&str> = named.map(|(name, _)| name.value.as_str()).collect();
     let mut check = |name: &Placed<String>| {

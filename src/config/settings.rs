@@ -8,7 +8,9 @@ use super::environment::Environment;
 use super::notes::{Notes, or_default};
 use super::parts::Parts;
 use super::stamps::Watched;
-use super::{Config, Control, DEFAULT, DEFAULT_FILE, Listen, Origin, ceilings, listen, raw, recorder};
+use super::{
+    Config, Control, DEFAULT, DEFAULT_FILE, Listen, Origin, ceilings, listen, raw, recorder,
+};
 use crate::model::{FileForm, SegmentLimits};
 use crate::rules::{self, Known, SegmentsKey};
 use crate::units::{Bytes, Span};

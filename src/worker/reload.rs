@@ -41,9 +41,8 @@ pub(super) struct Fresh {
 
 /// What the machine has to know of a configuration.
 pub(super) fn settings_of(config: &Config) -> session::Settings {
-    let kinds = |(name, settings): (&String, &notify::Settings)| {
-        (name.clone(), settings.events().clone())
-    };
+    let kinds =
+        |(name, settings): (&String, &notify::Settings)| (name.clone(), settings.events().clone());
     session::Settings {
         notifier_kinds: config.notifiers.iter().map(kinds).collect(),
         host: config.host.clone(),
