@@ -60,6 +60,20 @@ impl Broker {
         Self { scheme: "mqtts", ..broker }
     }
 
+    /// One that speaks TLS, and lets in who shows a certificate of [`tls_file`]`("client-ca.pem")`.
+    pub(crate) fn start_for_certificates(place: &Place) -> Self {
+        let [certificate, key, authority] =
+            ["broker.pem", "broker.key", "client-ca.pem"].map(|name| tls_file(name));
+        let tls = format!(
+            "certfile {}\nkeyfile {}\ncafile {}\nrequire_certificate true\n",
+            certificate.display(),
+            key.display(),
+            authority.display()
+        );
+        let broker = Self::start_in(folder(), place, &format!("{OPEN}{SAVES_AT_THE_END}{tls}"));
+        Self { scheme: "mqtts", ..broker }
+    }
+
     /// One that lets nobody in but this account.
     pub(crate) fn start_with_account(place: &Place, user: &str, password: &str) -> Self {
         let folder = folder();
@@ -178,7 +192,8 @@ fn folder() -> TempDir {
     tempfile::tempdir().expect("the temporary folder can be written")
 }
 
-/// One of the certificates: `ca.pem` signed the broker's, `stranger.pem` did not.
+/// One of the certificates: `ca.pem` signed the broker's, `stranger.pem` did not; `client-ca.pem` signed
+/// `client.pem` and not `nobody.pem`.
 pub(crate) fn tls_file(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tls").join(name)
 }
