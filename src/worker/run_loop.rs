@@ -149,7 +149,9 @@ impl Loop {
             Content::Rejected(rejected) => {
                 self.machine.apply(Input::Rejected(rejected), now, effects);
             }
-            Content::Session { .. } => {}
+            Content::Session { source, key, present } => {
+                self.machine.apply(Input::Session { source, key, present }, now, effects);
+            }
         }
         let outcomes =
             effects.changes[first..].iter().filter_map(Change::outcome).cloned().collect();
