@@ -3,6 +3,7 @@
 //! Every noun that the journal keeps derives serde and changes only by adding optional fields;
 //! `journal::schema` counts versions.
 
+mod audit;
 mod capture;
 mod change;
 mod event;
@@ -15,6 +16,7 @@ mod report;
 mod segment;
 mod verdict;
 
+pub use audit::Audit;
 pub use capture::{Capture, State, StopReason, Totals, Window};
 pub use change::Change;
 pub use event::{Event, MAX_PAYLOAD_BYTES, Rejected, Status};

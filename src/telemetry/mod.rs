@@ -1,10 +1,11 @@
-//! Log set-up.
+//! Log set-up, and what is counted ([`metrics`]).
 //!
-//! Every record is one line on standard error, whatever the text in it: promise P7. The environment
+//! Every record of the log is one line on standard error, whatever the text in it: promise P7. The environment
 //! is not read here; the level comes from the configuration.
 
 mod escape;
 mod line;
+pub mod metrics;
 
 use serde::{Deserialize, Serialize};
 use tracing::Subscriber;

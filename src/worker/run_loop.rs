@@ -16,7 +16,7 @@ use crate::session::{Effects, Input, Machine};
 use crate::source::{Content, Delivery};
 use crate::upload::Storages;
 
-use super::handle::Request;
+use super::request::Request;
 use super::spool;
 
 /// The most news in one batch, and so in one transaction: bounds its memory and its latency.
