@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 use super::Error;
 use super::client::{Client, Reach};
 use super::output::{Rows, print, second};
-use crate::control::Captures;
+use crate::control::{CaptureView, Captures};
 use crate::model::Capture;
 use crate::units::Bytes;
 use crate::worker::StopAnswer;
@@ -69,7 +69,7 @@ pub(super) async fn run(command: Command) -> Result<(), Error> {
     }
 }
 
-fn table(captures: &[Capture]) -> String {
+fn table(captures: &[CaptureView]) -> String {
     if captures.is_empty() {
         return "No captures.".to_owned();
     }
@@ -84,7 +84,7 @@ fn table(captures: &[Capture]) -> String {
         "FILES",
         "RULE",
     ]);
-    for capture in captures {
+    for CaptureView { capture, .. } in captures {
         let lost = capture.totals.dropped_by_kernel.saturating_add(capture.totals.overrun);
         rows.row([
             &capture.name,

@@ -1,8 +1,7 @@
-//! What TCP serves: the paths of the webhook sources, and `/healthz`.
+//! What TCP serves: the paths of the webhook sources, and what the API leaves open to all.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
@@ -12,18 +11,12 @@ use axum::http::header::{
 };
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
 use bytes::Bytes;
 
 use super::problem::Problem;
 use super::{Error, api};
 use crate::source::webhook::{Answer, Receiver};
 use crate::worker::Handle;
-
-const HEALTH_PATH: &str = "/healthz";
-
-/// How long the run loop may take to answer before it counts as not well.
-const HEALTH_PATIENCE: Duration = Duration::from_secs(3);
 
 type Receivers = Arc<BTreeMap<String, Receiver>>;
 
@@ -33,28 +26,16 @@ pub(super) fn routes(handle: Handle, webhooks: Vec<Receiver>) -> Result<Router, 
     let mut receivers = BTreeMap::new();
     for receiver in webhooks {
         let path = receiver.path().to_owned();
-        if path == HEALTH_PATH {
+        if api::is_reserved(&path) {
             return Err(Error::PathReserved { path });
         }
         if receivers.insert(path.clone(), receiver).is_some() {
             return Err(Error::PathTwice { path });
         }
     }
-    let health = Router::new()
-        .route(HEALTH_PATH, get(health))
-        .method_not_allowed_fallback(api::no_such_method);
     // The paths come from the configuration: looked up as they are, never read as patterns.
     let hooks = Router::new().fallback(hook).with_state(Arc::new(receivers));
-    Ok(health.with_state(handle).merge(hooks))
-}
-
-/// 200 while the run loop answers.
-async fn health(State(handle): State<Handle>) -> Result<&'static str, Problem> {
-    match tokio::time::timeout(HEALTH_PATIENCE, handle.status()).await {
-        Ok(Ok(_status)) => Ok("ok\n"),
-        Ok(Err(unavailable)) => Err(unavailable.into()),
-        Err(_elapsed) => Err(Problem::unavailable("the run loop does not answer in time")),
-    }
+    Ok(api::open_routes(handle).merge(hooks))
 }
 
 async fn hook(
@@ -170,7 +151,7 @@ mod tests {
     #[tokio::test]
     async fn a_loop_that_is_gone_is_not_healthy() {
         let (routes, _delivered) = one_webhook();
-        let request = Request::builder().uri(HEALTH_PATH).body(Body::empty()).unwrap();
+        let request = Request::builder().uri("/healthz").body(Body::empty()).unwrap();
         assert_eq!(ask(&routes, request).await.status(), StatusCode::SERVICE_UNAVAILABLE);
     }
 
@@ -184,6 +165,6 @@ mod tests {
         };
         mount(["/a", "/b"]).unwrap();
         assert!(matches!(mount(["/a", "/a"]), Err(Error::PathTwice { .. })));
-        assert!(matches!(mount(["/a", HEALTH_PATH]), Err(Error::PathReserved { .. })));
+        assert!(matches!(mount(["/a", "/healthz"]), Err(Error::PathReserved { .. })));
     }
 }

@@ -12,6 +12,7 @@ mod peer;
 mod problem;
 mod serve;
 mod socket;
+mod tree;
 
 use std::io;
 use std::net::SocketAddr;
@@ -26,7 +27,10 @@ use crate::worker::Handle;
 
 /// The settings stand in `config`, which this room is built on: the other way would be a cycle.
 pub use crate::config::Control as Settings;
-pub use api::{Captures, Outcomes, Recorders};
+pub use api::{
+    AuditRecords, CaptureError, CaptureView, Captures, ErrorCode, Links, Outcomes,
+    PacketCaptureStatus, ProvisioningState, Recorders, StorageView, Storages,
+};
 pub use problem::Problem;
 use serve::BOUNDS;
 
@@ -79,7 +83,8 @@ impl Server {
         webhooks: Vec<Receiver>,
     ) -> Result<Self, Error> {
         let hooks = limits::bounded(hooks::routes(handle.clone(), webhooks)?);
-        let api = limits::bounded(api::routes(handle));
+        let api = api::routes(handle, &access::Access::Socket).fallback(api::no_such_path);
+        let api = limits::bounded(api);
         // First the socket, because a worker that answers there is the better explanation than an
         // address that is in use.
         let (unix, socket) = socket::Socket::bind(&settings.socket)?;
