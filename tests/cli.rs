@@ -479,8 +479,10 @@ impl Worker {
     fn start(captures: Vec<Capture>) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let socket = directory.path().join("control.sock");
-        let settings =
-            Settings { socket: socket.clone(), listen: vec!["127.0.0.1:0".parse().unwrap()] };
+        let settings = Settings {
+            socket: socket.clone(),
+            listen: vec![SocketAddr::from(([127, 0, 0, 1], 0)).into()],
+        };
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()

@@ -4,9 +4,10 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use hindsight::config::{Config, DEFAULT, Environment};
+use hindsight::config::{Config, DEFAULT, Environment, Listen};
 use hindsight::{notify, source, upload};
 
 /// A folder with a configuration, a rule, and files for secrets.
@@ -300,7 +301,7 @@ fn the_embedded_default_is_what_runs_without_a_file() {
     assert_eq!(config.state_directory, Path::new("/var/lib/hindsight"));
     assert_eq!(config.capture.spool, Path::new("/var/lib/hindsight/spool"));
     assert_eq!(config.control.socket, Path::new("/run/hindsight/control.sock"));
-    assert_eq!(config.control.listen, ["127.0.0.1:9188".parse().unwrap()]);
+    assert_eq!(config.control.listen, [Listen::from(SocketAddr::from(([127, 0, 0, 1], 9188)))]);
     assert_eq!((config.ceilings.concurrent, config.ceilings.captures_per_hour), (16, 60));
     assert!(config.notifiers.is_empty());
     let [("hook", source::Settings::Webhook(hook))] =

@@ -8,7 +8,7 @@ use std::time::Duration;
 use hindsight::clock;
 use hindsight::model::Health;
 use hindsight::source::format::{Format, MAX_BODY_BYTES};
-use hindsight::source::mqtt::{self, Settings, Topic};
+use hindsight::source::mqtt::{self, Protocol, Settings, Topic};
 use hindsight::source::{Content, Delivery};
 use support::broker::{Broker, tls_file};
 use support::place::Place;
@@ -39,9 +39,15 @@ fn settings(broker: &Broker) -> Settings {
         url: broker.url(),
         client_id: "hindsight-edge-7-plant".into(),
         topics: vec![Topic { filter: "alerts/#".into(), format: Format::Alertmanager }],
+        protocol: Protocol::V5,
         username: None,
+        username_file: None,
         password_file: None,
         ca_file: None,
+        client_cert_file: None,
+        client_key_file: None,
+        retained: false,
+        max_event_age: None,
     }
 }
 
@@ -113,14 +119,14 @@ fn alert(name: &str) -> String {
 fn name(content: &Content) -> &str {
     match content {
         Content::Events(events) => &events.first().unwrap().name,
-        Content::Rejected(rejected) => panic!("rejected: {rejected:?}"),
+        other @ (Content::Rejected(_) | Content::Session { .. }) => panic!("no events: {other:?}"),
     }
 }
 
 fn reason(content: &Content) -> &str {
     match content {
         Content::Rejected(rejected) => &rejected.reason,
-        Content::Events(events) => panic!("read: {events:?}"),
+        other @ (Content::Events(_) | Content::Session { .. }) => panic!("read: {other:?}"),
     }
 }
 

@@ -11,3 +11,10 @@ pub(super) enum Peer {
     /// Over TCP. The subject is that of a client's certificate that we trust, where it showed one.
     Remote { address: SocketAddr, certificate: Option<String> },
 }
+
+impl Peer {
+    /// Whether it has shown a client certificate that its listener trusts.
+    pub(super) const fn shows_a_certificate(&self) -> bool {
+        matches!(self, Self::Remote { certificate: Some(_), .. })
+    }
+}

@@ -149,6 +149,7 @@ impl Loop {
             Content::Rejected(rejected) => {
                 self.machine.apply(Input::Rejected(rejected), now, effects);
             }
+            Content::Session { .. } => {}
         }
         let outcomes =
             effects.changes[first..].iter().filter_map(Change::outcome).cloned().collect();

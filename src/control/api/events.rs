@@ -50,7 +50,7 @@ pub(super) async fn send(
     let content = match format.decode(&source, &body, clock::wall_time()) {
         // Whoever sends by hand is told at once; there is nothing to acknowledge and to keep.
         Content::Rejected(rejected) => return Err(Problem::bad_request(rejected.reason)),
-        Content::Events(events) => Content::Events(events),
+        content @ (Content::Events(_) | Content::Session { .. }) => content,
     };
     let (done, recorded) = oneshot::channel();
     handle.deliver(Delivery { content, done }).await?;

@@ -100,6 +100,23 @@ pub(crate) fn reject(source: &str, body: &[u8], received_at: WallTime, reason: S
     }
 }
 
+/// The record of a message that is too long, of which only the beginning was kept. `sha256` is of all that
+/// was received, `size_bytes` its length.
+pub(crate) fn reject_too_long(
+    source: &str,
+    beginning: &[u8],
+    sha256: &[u8],
+    size_bytes: u64,
+    received_at: WallTime,
+) -> Rejected {
+    let size = usize::try_from(size_bytes).unwrap_or(usize::MAX);
+    Rejected {
+        sha256: digest::digits(sha256),
+        size_bytes,
+        ..reject(source, beginning, received_at, Error::TooLong { size }.to_string())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -114,7 +131,7 @@ mod tests {
     fn rejected(format: &Format, body: &[u8]) -> Rejected {
         match format.decode("hook", body, NOW) {
             Content::Rejected(rejected) => rejected,
-            Content::Events(events) => panic!("read as {events:?}"),
+            other @ (Content::Events(_) | Content::Session { .. }) => panic!("read as {other:?}"),
         }
     }
 
@@ -214,6 +231,7 @@ mod tests {
                         prop_assert!(rejected.reason.len() < 1024, "{}", rejected.reason);
                         prop_assert!(!rejected.reason.chars().any(char::is_control));
                     }
+                    Content::Session { .. } => prop_assert!(false, "no bytes are a session"),
                 }
             }
         }
