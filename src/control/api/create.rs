@@ -536,7 +536,7 @@ mod tests {
             (r#"{"filters": [{"localPort": 1, "localPort": 2}]}"#, "filters[0].localPort"),
             (r#"{"filters": [{"localprt": 1}]}"#, "filters[0].localprt"),
             (r#"{"filters": 5}"#, "filters"),
-            (r#"{"look_back": "30"}"#, "look_back"),
+            (r#"{"look_back": "soon"}"#, "look_back"),
             (r#"{"look_back": true}"#, "look_back"),
             (r#"{"interfaces": [""]}"#, "interfaces"),
             (r#"{"interfaces": "a", "target": "b"}"#, "target"),

@@ -185,3 +185,152 @@ pub(super) async fn no_such_method(method: Method, uri: Uri) -> Problem {
     let detail = format!("{} does not answer to {method}", shown(uri.path()));
     Problem::new(StatusCode::METHOD_NOT_ALLOWED, detail)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::fs;
+    use std::sync::Arc;
+
+    use axum::body::Body;
+    use axum::http::header::AUTHORIZATION;
+    use hyper::service::Service as _;
+    use hyper_util::service::TowerToHyperService;
+    use serde_json::Value;
+    use sha2::{Digest as _, Sha256};
+    use tempfile::TempDir;
+    use tokio::sync::mpsc;
+
+    use super::*;
+    use crate::control::access::Tokens;
+    use crate::spawn;
+    use crate::worker;
+
+    const METHODS: [&str; 5] = ["get", "post", "put", "delete", "patch"];
+    const SCOPES: [&str; 3] = ["read", "operate", "admin"];
+
+    fn document() -> Value {
+        serde_json::from_str(parts::OPENAPI).unwrap()
+    }
+
+    /// Routes for three tokens, each called as its scope, in front of a loop that is gone.
+    fn with_tokens(handle: Handle) -> (Router, TempDir) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("tokens");
+        let hex = |token: &str| -> String {
+            Sha256::digest(token).iter().map(|byte| format!("{byte:02x}")).collect()
+        };
+        let lines = SCOPES.map(|scope| format!("{scope} {scope} sha256:{}\n", hex(scope)));
+        fs::write(&path, lines.concat()).unwrap();
+        let access = Access::Tokens(Arc::new(Tokens::open(&path).unwrap()));
+        (routes(handle, &access).fallback(no_such_path), folder)
+    }
+
+    fn gone() -> Handle {
+        Handle::new(mpsc::channel(1).0)
+    }
+
+    async fn ask(routes: &Router, method: &str, path: &str, token: &str) -> Response {
+        let request = Request::builder().method(method.to_uppercase().as_str()).uri(path);
+        let request = request.header(AUTHORIZATION, format!("Bearer {token}"));
+        let request = request.body(Body::empty()).unwrap();
+        TowerToHyperService::new(routes.clone()).call(request).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn the_document_and_the_routes_say_the_same() {
+        let document = document();
+        let described: BTreeSet<&str> =
+            document["paths"].as_object().unwrap().keys().map(String::as_str).collect();
+        let served: BTreeSet<&str> = ROUTES.iter().map(|route| route.path).collect();
+        assert_eq!(described, served);
+        let (routes, _folder) = with_tokens(gone());
+        for path in served {
+            let real = path.replace("{name}", "c1").replace("{index}", "0");
+            for method in METHODS {
+                let answer = ask(&routes, method, &real, "admin").await.status();
+                let is_described = document["paths"][path].get(method).is_some();
+                let is_served = answer != StatusCode::METHOD_NOT_ALLOWED;
+                assert_eq!(is_described, is_served, "{method} {path}: {answer}");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn each_operation_needs_the_scope_that_the_document_names() {
+        let document = document();
+        let (routes, _folder) = with_tokens(gone());
+        for route in ROUTES {
+            let real = route.path.replace("{name}", "c1").replace("{index}", "0");
+            for method in METHODS {
+                let Some(operation) = document["paths"][route.path].get(method) else { continue };
+                let needed = operation["x-scope"].as_str();
+                let needed =
+                    needed.map(|scope| SCOPES.iter().position(|one| *one == scope).unwrap());
+                for (has, token) in SCOPES.into_iter().enumerate() {
+                    let status = ask(&routes, method, &real, token).await.status();
+                    let is_enough = needed.is_none_or(|needed| has >= needed);
+                    let is_let = status != StatusCode::FORBIDDEN;
+                    assert_eq!(is_let, is_enough, "{token}: {method} {real}: {status}");
+                }
+                let stranger = ask(&routes, method, &real, "stranger").await.status();
+                let is_refused = stranger == StatusCode::UNAUTHORIZED;
+                assert_eq!(is_refused, needed.is_some(), "{method} {real}: {stranger}");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn what_changes_something_is_recorded_with_who_asked_and_what_became_of_it() {
+        let (requests, mut inbox) = mpsc::channel(8);
+        let (routes, _folder) = with_tokens(Handle::new(requests));
+        let records = spawn::task("loop under test", async move {
+            let mut records = Vec::new();
+            while let Some(request) = inbox.recv().await {
+                match request {
+                    worker::Request::Audit { audit, reply } => {
+                        records.push(audit);
+                        reply.send(()).unwrap();
+                    }
+                    worker::Request::Stop { reply, .. } => drop(reply.send(None)),
+                    worker::Request::Captures { reply, .. } => drop(reply.send(Vec::new())),
+                    other => panic!("{other:?}"),
+                }
+            }
+            records
+        });
+        for (method, path, token) in [
+            ("post", "/v1/captures/c1/stop", "operate"),
+            ("post", "/v1/captures/c%0a2/stop", "read"),
+            ("post", "/v1/captures/c3/stop", "stranger"),
+            ("get", "/v1/captures", "read"),
+        ] {
+            ask(&routes, method, path, token).await;
+        }
+        drop(routes);
+        let records = records.await.unwrap();
+        let seen: Vec<_> = records
+            .iter()
+            .map(|one| {
+                (one.who.as_str(), one.action.as_str(), one.subject.as_str(), &one.result[..4])
+            })
+            .collect();
+        let expected = [
+            ("token operate", "capture.stop", "c1", "404:"),
+            ("token read", "capture.stop", "c\u{fffd}2", "403:"),
+        ];
+        assert_eq!(seen, expected);
+    }
+
+    #[tokio::test]
+    async fn a_listener_without_tokens_leaves_the_api_out() {
+        let routes = open_routes(gone()).fallback(no_such_path);
+        for (path, expected) in
+            [("/healthz", 503), ("/readyz", 503), ("/metrics", 200), ("/v1/status", 404)]
+        {
+            assert_eq!(ask(&routes, "get", path, "admin").await.status(), expected, "{path}");
+            assert_eq!(is_reserved(path), true, "{path}");
+        }
+        assert!(!is_reserved("/hooks/v1"));
+    }
+}
