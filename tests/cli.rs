@@ -629,6 +629,7 @@ fn done_capture() -> Capture {
         }],
         segments: vec![segment(id)],
         coalesced: 3,
+        deleted: false,
     }
 }
 

@@ -173,6 +173,8 @@ impl Reader<'_> {
             bytes: bytes.value.0,
             concurrent: self.count(&concurrent, MAX_CONCURRENT),
             captures_per_hour: self.count(&hourly, MAX_CAPTURES_PER_HOUR),
+            spool_bytes: 10 << 30,
+            free_disk: session::FreeDisk::Percent(5),
         }
     }
 

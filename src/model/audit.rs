@@ -1,18 +1,18 @@
-//! A record of one call that changed something.
+//! Who changed what: one record for each call that changes something.
 
 use serde::{Deserialize, Serialize};
 
 use crate::clock::WallTime;
 
-/// Who did what to which part of the worker, and what came of it. Holds no credential.
+/// One call that changed something, or that was refused it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Audit {
     pub at: WallTime,
-    /// A user of this host (`uid 1000`), the name of a token, or the subject of a certificate.
+    /// Who called: `uid 1000`, the name of a token, the subject of a certificate.
     pub who: String,
-    /// `capture.create`, `capture.stop`, `reload`.
+    /// What was asked for: `capture.create`, `capture.delete`, `reload`.
     pub action: String,
-    /// The name of what it was done to.
+    /// What it was asked of: the name of a capture; empty where the action says it all.
     pub subject: String,
     /// `ok`, or why not.
     pub result: String,

@@ -1,12 +1,14 @@
 //! One notification to one notifier, with all that it says.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use serde::{Deserialize, Serialize};
 
 use crate::clock::WallTime;
 use crate::model::{CaptureId, InterfaceTotals, NoticeId, State, StopReason, Totals, Window};
 
 /// What a notice is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
     /// Every file is stored and verified.
@@ -110,6 +112,22 @@ pub struct Summary {
     pub text: String,
     /// How many events, by the reason.
     pub counts: Vec<Counted>,
+}
+
+/// What was counted since the last summary of one rule or source, and has not been said yet.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unsaid {
+    /// `Suppressed` or `UpstreamLoss`.
+    pub kind: Kind,
+    /// The name of the rule or of the source.
+    pub subject: String,
+    /// When the first and the last of it came.
+    pub since: WallTime,
+    pub until: WallTime,
+    /// The names of the notifiers that shall know.
+    pub notify: BTreeSet<String>,
+    /// How many events, by the reason.
+    pub counts: BTreeMap<String, u64>,
 }
 
 /// How many events met one end.

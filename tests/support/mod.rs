@@ -16,6 +16,7 @@ pub(crate) mod five_tuple;
 pub(crate) mod http;
 pub(crate) mod namespaces;
 pub(crate) mod object_server;
+pub(crate) mod openapi;
 pub(crate) mod place;
 pub(crate) mod process;
 pub(crate) mod publisher;
