@@ -67,33 +67,41 @@ memory: 32MiB, bytes_per_packet: 128, promiscuous: true, on_demand: { memory: 8M
 sources:
   plant:
     mqtt:
-      url: mqtt://broker:1883
+      url: mqtts://broker:1883
       topics:
         - filter: alerts/#
           format: alertmanager
         - filter: metrics/#
           format: json
-          fields:
-            name: f1
-            status: f2
-            severity: f3
-            value: f4
-            starts_at: f5
-            fingerprint: f6
-            labels: f7
-            annotations: f8
+          fields: { name: f1, status: f2, severity: f3, value: f4, starts_at: f5, fingerprint: f6, \
+labels: f7, annotations: f8 }
       client_id: plant-client
       username: plant-user
       password_file: one
       ca_file: two
+      protocol: 3.1.1
+      client_cert_file: one
+      client_key_file: two
+      retained: true
+      max_event_age: 10m
+  named: { mqtt: { url: mqtt://named:1883, topics: [{ filter: a, format: alertmanager }], username_file: one } }
+  basic: { webhook: { path: /hooks/basic, format: json, basic: { username: ba, password_file: one }, \
+max_event_age: 9m } }
+  signed: { webhook: { path: /hooks/s, format: json, client_certificate: required, hmac: { \
+secret_file: one, header: X-H, timestamp_header: X-T, tolerance: 2m } } }
   hook:
     webhook: { path: /hooks/a, format: json, fields: { name: g1 }, bearer_file: one }
 storages:
   local: { directory: { path: captures } }
   archive:
-    azure: { account: acc, container: cont, endpoint: \"http://az:1\", account_key_file: one }
+    azure: { account: acc, container: cont, endpoint: \"http://az:1\", account_key_file: one, \
+verify: checksum, ca_file: two }
   shared:
     azure: { account: acc2, container: cont2, sas_file: one }
+  identity:
+    azure: { account: acc4, container: cont4, managed_identity: { client_id: id-1, \
+endpoint: \"http://id:1\" } }
+  simple: { azure: { account: acc5, container: cont5, managed_identity: true } }
   bucket:
     s3:
       bucket: buck
@@ -101,6 +109,14 @@ storages:
       endpoint: http://s3:1
       access_key_id: key
       secret_access_key_file: one
+      path_style: false
+      conditional: false
+      verify: checksum
+      ca_file: one
+  dav:
+    http: { url: \"http://dav:1\", username: dav-user, password_file: one, conditional: false, \
+ca_file: one }
+  dav2: { http: { url: \"http://dav:3\", bearer_file: one } }
 notifiers:
   bus:
     mqtt:
@@ -118,8 +134,12 @@ defaults:
 keep_segments: 5 }, format: pcap, compression: zstd }
   storage: archive
   notify: [bus]
-ceilings: { duration: 4h, bytes: 900MiB, concurrent: 8, captures_per_hour: 30, memory: 2GiB }
-control: { socket: run/control.sock, listen: [\"127.0.0.1:9189\"] }
+  on_resolved: stop
+ceilings: { duration: 4h, bytes: 900MiB, concurrent: 8, captures_per_hour: 30, memory: 2GiB, \
+spool: 8GiB, free_disk: 10% }
+control: { socket: run/control.sock, listen: [\"127.0.0.1:9189\", { address: \"[::]:9190\", \
+tls: { cert_file: one, key_file: two, client_ca_file: three }, tokens_file: one }] }
+retention: { age: 20d, size: 15GiB }
 ";
 
 /// For every key: where it is, and another value for it in [`FULL`].
@@ -138,7 +158,7 @@ const KEYS: &[(&str, &str, &str)] = &[
     ("recorder.memory", "32MiB", "33MiB"),
     ("recorder.bytes_per_packet", "bytes_per_packet: 128", "bytes_per_packet: 0"),
     ("recorder.promiscuous", "promiscuous: true,", "promiscuous: false,"),
-    ("mqtt source.url", "mqtt://broker:1883", "mqtts://broker:8883"),
+    ("mqtt source.url", "mqtts://broker:1883", "mqtts://broker:8883"),
     ("mqtt source.topics", "        - filter: alerts/#\n          format: alertmanager\n", ""),
     ("mqtt source.client_id", "plant-client", "other-client"),
     ("mqtt source.username", "plant-user", "other-user"),
@@ -147,18 +167,20 @@ const KEYS: &[(&str, &str, &str)] = &[
         "username: plant-user\n      password_file: one",
         "username: plant-user\n      password_file: three",
     ),
-    ("mqtt source.ca_file", "ca_file: two\n  hook", "ca_file: three\n  hook"),
+    ("mqtt source.ca_file", "ca_file: two\n      protocol", "ca_file: three\n      protocol"),
+    ("mqtt source.protocol", "protocol: 3.1.1", "protocol: 5"),
+    ("mqtt source.client_cert_file", "client_cert_file: one", "client_cert_file: three"),
+    ("mqtt source.client_key_file", "client_key_file: two", "client_key_file: three"),
+    ("mqtt source.retained", "retained: true", "retained: false"),
+    ("mqtt source.max_event_age", "max_event_age: 10m", "max_event_age: 11m"),
+    ("mqtt source.username_file", "username_file: one", "username_file: two"),
     ("topic.filter", "alerts/#", "alerts/+"),
     (
         "topic.format",
         "filter: alerts/#\n          format: alertmanager",
         "filter: alerts/#\n          format: json",
     ),
-    (
-        "topic.fields",
-        "          fields:\n            name: f1\n            status: f2\n",
-        "          fields:\n",
-    ),
+    ("topic.fields", "fields: { name: f1, status: f2, ", "fields: { "),
     ("fields.name", "name: f1", "name: x"),
     ("fields.status", "status: f2", "status: x"),
     ("fields.severity", "severity: f3", "severity: x"),
@@ -171,7 +193,22 @@ const KEYS: &[(&str, &str, &str)] = &[
     ("webhook source.format", "format: json, fields: { name: g1 }", "format: alertmanager"),
     ("webhook source.fields", "{ name: g1 }", "{ name: g2 }"),
     ("webhook source.bearer_file", "{ name: g1 }, bearer_file: one", "{ name: g1 }"),
+    ("webhook source.basic", "username: ba", "username: bb"),
+    ("webhook source.hmac", "secret_file: one", "secret_file: two"),
+    ("webhook source.client_certificate", "client_certificate: required, ", ""),
+    ("webhook source.max_event_age", "max_event_age: 9m", "max_event_age: 8m"),
+    ("basic.username", "username: ba", "username: bb"),
+    ("basic.password_file", "ba, password_file: one", "ba, password_file: two"),
+    ("hmac.secret_file", "secret_file: one", "secret_file: two"),
+    ("hmac.header", "header: X-H", "header: X-I"),
+    ("hmac.timestamp_header", "timestamp_header: X-T", "timestamp_header: X-U"),
+    ("hmac.tolerance", "tolerance: 2m", "tolerance: 3m"),
     ("directory.path", "path: captures", "path: /captures"),
+    ("azure.verify", "verify: checksum, ca_file: two", "verify: read_back, ca_file: two"),
+    ("azure.ca_file", "ca_file: two }", "ca_file: three }"),
+    ("azure.managed_identity", "managed_identity: true", "managed_identity: { client_id: a }"),
+    ("managed identity.client_id", "client_id: id-1", "client_id: id-2"),
+    ("managed identity.endpoint", "http://id:1", "http://id:2"),
     ("azure.account", "acc,", "acc3,"),
     ("azure.container", "cont,", "cont3,"),
     ("azure.endpoint", "http://az:1", "http://az:2"),
@@ -182,6 +219,16 @@ const KEYS: &[(&str, &str, &str)] = &[
     ("s3.endpoint", "http://s3:1", "http://s3:2"),
     ("s3.access_key_id", "access_key_id: key", "access_key_id: other"),
     ("s3.secret_access_key_file", "secret_access_key_file: one", "secret_access_key_file: two"),
+    ("s3.path_style", "path_style: false", "path_style: true"),
+    ("s3.conditional", "conditional: false\n", "conditional: true\n"),
+    ("s3.verify", "verify: checksum\n", "verify: read_back\n"),
+    ("s3.ca_file", "ca_file: one\n  dav", "ca_file: three\n  dav"),
+    ("http.url", "http://dav:1", "http://dav:2"),
+    ("http.username", "dav-user", "other-user"),
+    ("http.password_file", "dav-user, password_file: one", "dav-user, password_file: two"),
+    ("http.conditional", "conditional: false,", "conditional: true,"),
+    ("http.ca_file", "ca_file: one }", "ca_file: three }"),
+    ("http.bearer_file", "dav:3\", bearer_file: one", "dav:3\", bearer_file: two"),
     ("mqtt notifier.url", "mqtt://out:1883", "mqtt://out:1884"),
     ("mqtt notifier.topic", "hindsight/${host}/notices", "hindsight/notices"),
     ("mqtt notifier.client_id", "bus-client", "other-client"),
@@ -212,6 +259,11 @@ const KEYS: &[(&str, &str, &str)] = &[
     ("defaults.capture.limits.keep_segments", "keep_segments: 5", "keep_segments: 4"),
     ("defaults.capture.format", "format: pcap,", "format: pcapng,"),
     ("defaults.capture.compression", "compression: zstd", "compression: none"),
+    ("defaults.on_resolved", "on_resolved: stop", "on_resolved: keep"),
+    ("ceilings.spool", "spool: 8GiB", "spool: 9GiB"),
+    ("ceilings.free_disk", "free_disk: 10%", "free_disk: 11%"),
+    ("retention.age", "age: 20d", "age: 0s"),
+    ("retention.size", "size: 15GiB", "size: 0"),
     ("ceilings.duration", "duration: 4h", "duration: 3h"),
     ("ceilings.bytes", "900MiB", "901MiB"),
     ("ceilings.memory", "memory: 2GiB", "memory: 3GiB"),
@@ -219,6 +271,12 @@ const KEYS: &[(&str, &str, &str)] = &[
     ("ceilings.captures_per_hour", "captures_per_hour: 30", "captures_per_hour: 31"),
     ("control.socket", "run/control.sock", "run/other.sock"),
     ("control.listen", "127.0.0.1:9189", "[::1]:9189"),
+    ("listen.address", "[::]:9190", "[::]:9191"),
+    ("listen.tls", "cert_file: one, key", "cert_file: three, key"),
+    ("listen.tokens_file", "tokens_file: one", "tokens_file: two"),
+    ("tls.cert_file", "cert_file: one, key", "cert_file: three, key"),
+    ("tls.key_file", "key_file: two, client_ca", "key_file: one, client_ca"),
+    ("tls.client_ca_file", "client_ca_file: three", "client_ca_file: one"),
 ];
 
 /// For every mapping: the name that [`KEYS`] has for it, and where in [`FULL`] a key could be added.
@@ -229,13 +287,19 @@ const MAPPINGS: &[(&str, &str)] = &[
     ("recorder", "recorder: { "),
     ("interface", "{ name: eth1, "),
     ("recorder.on_demand", "on_demand: { "),
-    ("mqtt source", "    mqtt:\n      url: mqtt://broker:1883\n"),
+    ("mqtt source", "    mqtt:\n      url: mqtts://broker:1883\n"),
     ("topic", "        - filter: alerts/#\n"),
-    ("fields", "          fields:\n"),
+    ("fields", "fields: { name: f1, "),
     ("webhook source", "webhook: { path: /hooks/a, "),
+    ("basic", "basic: { username: ba, "),
+    ("hmac", "header: X-H, "),
+    ("listen", "{ address: \"[::]:9190\", "),
+    ("tls", "tls: { cert_file: one, "),
     ("directory", "directory: { "),
     ("azure", "azure: { account: acc, "),
+    ("managed identity", "managed_identity: { "),
     ("s3", "    s3:\n      bucket: buck\n"),
+    ("http", "    http: { url: \"http://dav:1\", "),
     ("mqtt notifier", "    mqtt:\n      url: mqtt://out:1883\n"),
     ("webhook notifier", "webhook: { url: \"http://team/x\", "),
     ("defaults", "defaults:\n"),
@@ -243,6 +307,7 @@ const MAPPINGS: &[(&str, &str)] = &[
     ("defaults.capture.limits", "20s, limits: { "),
     ("ceilings", "ceilings: { "),
     ("control", "control: { "),
+    ("retention", "retention: { "),
 ];
 
 /// Adds an unknown key behind a text and gives the keys that the problem says are known.
@@ -309,7 +374,7 @@ fn the_embedded_default_is_what_runs_without_a_file() {
     else {
         panic!("{:?}", config.sources);
     };
-    assert_eq!((hook.path.as_str(), &hook.bearer_file), ("/hooks/alertmanager", &None));
+    assert_eq!((hook.path.as_str(), &hook.auth.bearer_file), ("/hooks/alertmanager", &None));
     let local = upload::Settings::Directory { path: "/var/lib/hindsight/captures".into() };
     assert_eq!(config.storages, [("local".to_owned(), local)].into());
 }
@@ -359,8 +424,8 @@ fn the_examples_in_the_default_are_valid() {
         text = text.replace(path, to);
     }
     let config = folder.load(&text).unwrap_or_else(|told| panic!("{}", told.join("\n")));
-    assert_eq!(config.sources.len(), 2);
-    assert_eq!(config.storages.len(), 3);
+    assert_eq!(config.sources.len(), 3);
+    assert_eq!(config.storages.len(), 4);
     assert_eq!(config.notifiers.len(), 2);
 }
 
@@ -477,7 +542,7 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     (
         "memory: 2GiB",
         "memory: 100MiB",
-        "config.yaml:59:88: the rings need 104MiB, above ceilings.memory 100MiB (eth0 32MiB, eth1 64MiB, one ring on demand 8MiB); lower recorder.memory, or raise ceilings.memory",
+        "config.yaml:60:88: the rings need 104MiB, above ceilings.memory 100MiB (eth0 32MiB, eth1 64MiB, one ring on demand 8MiB); lower recorder.memory, or raise ceilings.memory",
     ),
     (
         "  plant:",
@@ -485,12 +550,12 @@ const MISTAKES: &[(&str, &str, &str)] = &[
         "config.yaml:7:3: `Plant` cannot be a name; take lower-case letters, digits, `_` and `-`, at most 64",
     ),
     (
-        "mqtt://broker:1883",
+        "mqtts://broker:1883",
         "broker:1883",
         "config.yaml:9:12: this is no address; it begins with mqtt:// or mqtts://",
     ),
     (
-        "mqtt://broker:1883",
+        "mqtts://broker:1883",
         "http://broker",
         "config.yaml:9:12: `http://` is not known here; an address begins with mqtt:// or mqtts://",
     ),
@@ -498,7 +563,63 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     (
         "      username: plant-user\n",
         "",
-        "config.yaml:25:22: a password needs a `username`; add the key",
+        "config.yaml:17:22: a password needs a `username`; add the key",
+    ),
+    (
+        "username_file: one",
+        "username: u, username_file: one",
+        "config.yaml:25:119: there are two user names; keep username or username_file",
+    ),
+    ("3.1.1", "3.1", "config.yaml:20:17: unknown value `3.1`; known here: 5, 3.1.1"),
+    (
+        "      client_key_file: two\n",
+        "",
+        "config.yaml:21:25: a certificate needs its key; add `client_key_file`",
+    ),
+    (
+        "mqtts://broker:1883",
+        "mqtt://broker:1883",
+        "config.yaml:21:25: a certificate is shown over TLS only; write the address with mqtts://",
+    ),
+    (
+        "max_event_age: 10m",
+        "max_event_age: 0s",
+        "config.yaml:24:22: with this age no event is acted on; give more, or leave the key out",
+    ),
+    (
+        "username: ba",
+        "username: b:a",
+        "config.yaml:26:76: this cannot be a user name; take one without a colon",
+    ),
+    (
+        "json, basic: {",
+        "json, bearer_file: one, basic: {",
+        "config.yaml:26:82: a sender can show one of the two only: a token, or a name and a password; keep basic or bearer_file",
+    ),
+    (
+        "header: X-H",
+        "header: \"X H\"",
+        "config.yaml:27:118: `X H` is no name of a header; take letters, digits, `-` and `_`, at most 64",
+    ),
+    (
+        "tolerance: 2m",
+        "tolerance: 2h",
+        "config.yaml:27:157: a signature is taken for 1s to 1h around its time; 5m is usual",
+    ),
+    (
+        ", client_ca_file: three",
+        "",
+        "config.yaml:27:74: at no address can a client show a certificate; give one of control.listen `tls` with `client_ca_file`",
+    ),
+    (
+        "key_file: two, client_ca",
+        "key_file: four, client_ca",
+        "config.yaml:60:122: four cannot be read: No such file or directory (os error 2); create it, readable for the worker's user",
+    ),
+    (
+        "\"[::]:9190\"",
+        "\"127.0.0.1:9189\"",
+        "config.yaml:60:76: `127.0.0.1:9189` is named twice; name each address once",
     ),
     (
         "fields: { name: g1 }",
@@ -518,12 +639,12 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     (
         "account_key_file: one",
         "account_key_file: one, sas_file: two",
-        "config.yaml:33:103: there are two secrets; keep account_key_file or sas_file",
+        "config.yaml:33:113: there are two credentials; keep one of account_key_file, sas_file and managed_identity",
     ),
     (
         ", account_key_file: one",
         "",
-        "config.yaml:33:5: there is no secret for the account; add account_key_file or sas_file",
+        "config.yaml:33:5: there is no credential for the account; add account_key_file, sas_file or managed_identity",
     ),
     (
         "account_key_file: one",
@@ -611,12 +732,37 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     (
         "concurrent: 8",
         "concurrent: 0",
-        "config.yaml:59:54: expected a whole number from 1 to 1000, found 0",
+        "config.yaml:60:54: expected a whole number from 1 to 1000, found 0",
+    ),
+    (
+        "spool: 8GiB",
+        "spool: 8KiB",
+        "config.yaml:60:108: a spool of 8KiB holds no capture; give it at least 1MiB",
+    ),
+    (
+        "free_disk: 10%",
+        "free_disk: 95%",
+        "config.yaml:60:125: '95%' is no share to keep free; write 0% to 90%",
+    ),
+    (
+        "free_disk: 10%",
+        "free_disk: much",
+        "config.yaml:60:125: 'much' is neither a share nor a size; write one as in 5% or 2GiB",
+    ),
+    (
+        "on_resolved: stop",
+        "on_resolved: stopp",
+        "config.yaml:59:16: unknown value `stopp`; did you mean `stop`?",
+    ),
+    (
+        "age: 20d",
+        "age: 20",
+        "config.yaml:62:19: '20' is not a duration; write a number with a unit, as in 250ms, 30s, 5m or 1h30m",
     ),
     (
         "127.0.0.1:9189",
         "localhost:9189",
-        "config.yaml:60:47: `localhost:9189` is no address to listen on; write an IP address and a port, as in 127.0.0.1:9188 or [::]:9188",
+        "config.yaml:61:47: `localhost:9189` is no address to listen on; write an IP address and a port, as in 127.0.0.1:9188 or [::]:9188",
     ),
 ];
 
@@ -627,6 +773,21 @@ fn every_mistake_has_its_place_and_its_remedy() {
         let told = folder.problems(&FULL.replace(from, to));
         assert_eq!(told, [*expected], "{to}");
     }
+}
+
+#[test]
+fn tokens_do_not_cross_a_network_without_tls() {
+    let folder = Folder::new();
+    let listen = |entry: &str| format!("version: 1\ncontrol: {{ listen: [{entry}] }}\n");
+    let open = listen("{ address: \"0.0.0.0:9188\", tokens_file: one }");
+    assert_eq!(
+        folder.problems(&open),
+        [
+            "config.yaml:2:61: without TLS the tokens could be read on the network; add `tls`, or listen on \
+          a loopback address"
+        ]
+    );
+    assert!(folder.load(&listen("{ address: \"127.0.0.1:9188\", tokens_file: one }")).is_ok());
 }
 
 #[test]
@@ -712,8 +873,9 @@ fn a_password_in_an_address_is_not_shown() {
 #[test]
 fn two_clients_of_a_broker_cannot_have_one_id() {
     let folder = Folder::new();
-    let text =
-        FULL.replace("bus-client", "plant-client").replace("mqtt://out:1883", "mqtt://broker:1883");
+    let text = FULL
+        .replace("bus-client", "plant-client")
+        .replace("mqtt://out:1883", "mqtts://broker:1883");
     assert_eq!(
         folder.problems(&text),
         [

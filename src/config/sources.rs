@@ -191,26 +191,32 @@ fn max_event_age(notes: &mut Notes, given: Option<&Placed<Span>>) -> Option<Dura
 }
 
 fn format(notes: &mut Notes, format: raw::Format, fields: Option<&Placed<raw::Fields>>) -> Format {
-    match (format, fields) {
-        (raw::Format::Json, fields) => {
-            let raw = fields.map(|fields| fields.value.clone()).unwrap_or_default();
-            Format::Json(json::Mapping {
-                name: raw.name,
-                status: raw.status,
-                severity: raw.severity,
-                value: raw.value,
-                starts_at: raw.starts_at,
-                fingerprint: raw.fingerprint,
-                labels: raw.labels,
-                annotations: raw.annotations,
-            })
-        }
-        (raw::Format::Alertmanager, fields) => {
-            if let Some(fields) = fields {
-                let hint = "remove the key, or take `format: json`";
-                notes.note(fields.place, "`fields` goes with the format json only", hint);
-            }
-            Format::Alertmanager
-        }
+    let fixed = match format {
+        raw::Format::Auto => Format::Auto,
+        raw::Format::Alertmanager => Format::Alertmanager,
+        raw::Format::Azure => Format::Azure,
+        raw::Format::CloudEvents => Format::CloudEvents,
+        raw::Format::Telegraf => Format::Telegraf,
+        raw::Format::Suricata => Format::Suricata,
+        raw::Format::Json => return Format::Json(mapping(fields)),
+    };
+    if let Some(fields) = fields {
+        let hint = "remove the key, or take `format: json`";
+        notes.note(fields.place, "`fields` goes with the format json only", hint);
+    }
+    fixed
+}
+
+fn mapping(fields: Option<&Placed<raw::Fields>>) -> json::Mapping {
+    let raw = fields.map(|fields| fields.value.clone()).unwrap_or_default();
+    json::Mapping {
+        name: raw.name,
+        status: raw.status,
+        severity: raw.severity,
+        value: raw.value,
+        starts_at: raw.starts_at,
+        fingerprint: raw.fingerprint,
+        labels: raw.labels,
+        annotations: raw.annotations,
     }
 }

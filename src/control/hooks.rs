@@ -1,7 +1,6 @@
 //! What TCP serves: the paths of the webhook sources, and what the API leaves open to all.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::collections::BTreeSet;
 
 use axum::body::Body;
 use axum::extract::State;
@@ -16,25 +15,23 @@ use futures_util::StreamExt as _;
 use super::peer::Peer;
 use super::problem::Problem;
 use super::{Error, api};
-use crate::source::webhook::{Answer, Receiver, Reception, Shown};
-
-type Receivers = Arc<BTreeMap<String, Receiver>>;
+use crate::source::Receivers;
+use crate::source::webhook::{Answer, Reception, Shown};
 
 /// # Errors
 /// Two sources want one path, or one wants the worker's own.
-pub(super) fn routes(webhooks: Vec<Receiver>) -> Result<Router, Error> {
-    let mut receivers = BTreeMap::new();
-    for receiver in webhooks {
-        let path = receiver.path().to_owned();
+pub(super) fn routes(webhooks: Receivers) -> Result<Router, Error> {
+    let mut taken = BTreeSet::new();
+    for path in webhooks.paths() {
         if api::is_reserved(&path) {
             return Err(Error::PathReserved { path });
         }
-        if receivers.insert(path.clone(), receiver).is_some() {
+        if !taken.insert(path.clone()) {
             return Err(Error::PathTwice { path });
         }
     }
     // The paths come from the configuration: looked up as they are, never read as patterns.
-    Ok(Router::new().fallback(hook).with_state(Arc::new(receivers)))
+    Ok(Router::new().fallback(hook).with_state(webhooks))
 }
 
 async fn hook(
@@ -45,7 +42,7 @@ async fn hook(
     peer: Option<Extension<Peer>>,
     body: Body,
 ) -> Response {
-    let Some(receiver) = receivers.get(uri.path()) else {
+    let Some(receiver) = receivers.at(uri.path()) else {
         return api::no_such_path(uri).await.into_response();
     };
     if method != Method::POST {
@@ -107,7 +104,7 @@ mod tests {
 
     use super::*;
     use crate::source::format::Format;
-    use crate::source::webhook::{Auth, Settings};
+    use crate::source::webhook::{Auth, Receiver, Settings};
     use crate::source::{Content, Delivery};
     use crate::spawn;
     use crate::worker::Handle;
@@ -128,7 +125,7 @@ mod tests {
         let (requests, _nobody) = mpsc::channel(1);
         let hook = receiver("/hooks/{am}", &deliveries);
         let open = api::open_routes(Handle::new(requests));
-        (open.merge(routes(vec![hook]).unwrap()), delivered)
+        (open.merge(routes(Receivers::new(vec![hook])).unwrap()), delivered)
     }
 
     async fn ask(routes: &Router, request: Request) -> Response {
@@ -181,7 +178,7 @@ mod tests {
         let (deliveries, _delivered) = mpsc::channel(1);
         let mount = |paths: [&str; 2]| {
             let hooks = paths.map(|path| receiver(path, &deliveries)).into();
-            routes(hooks).map(|_routes| ())
+            routes(Receivers::new(hooks)).map(|_routes| ())
         };
         mount(["/a", "/b"]).unwrap();
         assert!(matches!(mount(["/a", "/a"]), Err(Error::PathTwice { .. })));

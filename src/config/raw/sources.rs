@@ -43,14 +43,21 @@ pub(in crate::config) enum Protocol {
 #[serde(deny_unknown_fields)]
 pub(in crate::config) struct Topic {
     pub(in crate::config) filter: Placed<String>,
+    #[serde(default)]
     pub(in crate::config) format: Format,
     pub(in crate::config) fields: Option<Placed<Fields>>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(in crate::config) enum Format {
+    #[default]
+    Auto,
     Alertmanager,
+    Azure,
+    CloudEvents,
+    Telegraf,
+    Suricata,
     Json,
 }
 
@@ -72,6 +79,7 @@ pub(in crate::config) struct Fields {
 #[serde(deny_unknown_fields)]
 pub(in crate::config) struct WebhookSource {
     pub(in crate::config) path: Placed<String>,
+    #[serde(default)]
     pub(in crate::config) format: Format,
     pub(in crate::config) fields: Option<Placed<Fields>>,
     pub(in crate::config) bearer_file: Option<Placed<PathBuf>>,

@@ -66,7 +66,7 @@ pub(super) async fn send(
 }
 
 fn format(name: Option<&str>) -> Result<Format, Problem> {
-    Format::from_name(name.unwrap_or("alertmanager"), json::Mapping::default())
+    Format::from_name(name.unwrap_or("auto"), json::Mapping::default())
         .map_err(|unknown| Problem::bad_request(unknown.to_string()))
 }
 
