@@ -19,6 +19,10 @@ impl Folder {
         for secret in ["one", "two", "three"] {
             fs::write(folder.path().join(secret), "secret").unwrap();
         }
+        for template in ["t1", "t2", "t3"] {
+            fs::write(folder.path().join(template), "{{ title }}").unwrap();
+        }
+        fs::write(folder.path().join("wrong"), "{\"a\": 1,\n \"b\": {{ titel }}}").unwrap();
         fs::create_dir(folder.path().join("rules")).unwrap();
         let rule = "version: 1\nrules:\n  - name: a\n    match: [alertname = X]\n    \
                     capture: { interfaces: [eth0] }\n";
@@ -126,8 +130,14 @@ notifiers:
       username: bus-user
       password_file: one
       ca_file: two
-  team: { webhook: { url: \"http://team/x\", bearer_file: one } }
-  secret-team: { webhook: { url_file: one } }
+      events: [completed]
+  team: { webhook: { url: \"http://team/x\", bearer_file: one, template: slack, events: [failed] } }
+  secret-team: { webhook: { url_file: one, ca_file: two, template_file: t1, \
+headers: { X-Plain: h1, X-Secret: { file: one } }, \
+hmac: { secret_file: one, header: X-Sig, timestamp_header: X-Time } } }
+  mail: { email: { url: \"smtps://mail:465\", from: from@example.org, \
+to: [one@example.org, two@example.org], username: mail-user, password_file: one, ca_file: two, \
+text_template_file: t1, html_template_file: t2, events: [partial, failed] } }
 rules: [rules]
 defaults:
   capture: { look_back: 20s, limits: { duration: 90s, bytes: 100MiB, segment_bytes: 20MiB, \
@@ -238,7 +248,8 @@ const KEYS: &[(&str, &str, &str)] = &[
         "username: bus-user\n      password_file: one",
         "username: bus-user\n      password_file: three",
     ),
-    ("mqtt notifier.ca_file", "ca_file: two\n  team", "ca_file: three\n  team"),
+    ("mqtt notifier.ca_file", "ca_file: two\n      events", "ca_file: three\n      events"),
+    ("mqtt notifier.events", "[completed]", "[completed, started]"),
     ("webhook notifier.url", "http://team/x", "http://team/y"),
     ("webhook notifier.url_file", "url_file: one", "url_file: two"),
     (
@@ -246,6 +257,32 @@ const KEYS: &[(&str, &str, &str)] = &[
         "http://team/x\", bearer_file: one",
         "http://team/x\", bearer_file: two",
     ),
+    ("webhook notifier.template", "template: slack", "template: teams"),
+    ("webhook notifier.events", "[failed]", "[suppressed]"),
+    ("webhook notifier.ca_file", "two, template_file", "three, template_file"),
+    ("webhook notifier.template_file", ", template_file: t1", ", template_file: t3"),
+    ("webhook notifier.headers", "X-Plain: h1", "X-Plain: h2"),
+    ("header field.file", "{ file: one }", "{ file: two }"),
+    ("webhook notifier.hmac.secret_file", "{ secret_file: one", "{ secret_file: two"),
+    ("webhook notifier.hmac.header", "X-Sig", "X-Other"),
+    ("webhook notifier.hmac.timestamp_header", "X-Time", "X-When"),
+    ("email notifier.url", "smtps://mail:465", "smtp+starttls://mail:587"),
+    ("email notifier.from", "from@", "other@"),
+    ("email notifier.to", "two@", "three@"),
+    ("email notifier.username", "mail-user", "other-mail-user"),
+    (
+        "email notifier.password_file",
+        "mail-user, password_file: one",
+        "mail-user, password_file: two",
+    ),
+    ("email notifier.ca_file", "two, text_template", "three, text_template"),
+    (
+        "email notifier.text_template_file",
+        "two, text_template_file: t1",
+        "two, text_template_file: t3",
+    ),
+    ("email notifier.html_template_file", "file: t2", "file: t3"),
+    ("email notifier.events", "[partial, failed]", "[failed, partial, completed]"),
     ("sources", "  hook:\n    webhook:", "  hook2:\n    webhook:"),
     ("storages", "  bucket:\n    s3", "  bucket2:\n    s3"),
     ("notifiers", "  team: { webhook", "  team2: { webhook"),
@@ -302,6 +339,9 @@ const MAPPINGS: &[(&str, &str)] = &[
     ("http", "    http: { url: \"http://dav:1\", "),
     ("mqtt notifier", "    mqtt:\n      url: mqtt://out:1883\n"),
     ("webhook notifier", "webhook: { url: \"http://team/x\", "),
+    ("header field", "X-Secret: { "),
+    ("webhook notifier.hmac", "hmac: { "),
+    ("email notifier", "email: { "),
     ("defaults", "defaults:\n"),
     ("defaults.capture", "  capture: { "),
     ("defaults.capture.limits", "20s, limits: { "),
@@ -426,7 +466,7 @@ fn the_examples_in_the_default_are_valid() {
     let config = folder.load(&text).unwrap_or_else(|told| panic!("{}", told.join("\n")));
     assert_eq!(config.sources.len(), 3);
     assert_eq!(config.storages.len(), 4);
-    assert_eq!(config.notifiers.len(), 2);
+    assert_eq!(config.notifiers.len(), 3);
 }
 
 #[test]
@@ -669,65 +709,159 @@ const MISTAKES: &[(&str, &str, &str)] = &[
         "config.yaml:47:14: a topic to publish to has 1 to 65535 bytes, no zero byte, no `+` and no `#`",
     ),
     (
-        "{ url_file: one }",
-        "{ url_file: one, url: \"http://a\" }",
-        "config.yaml:53:39: there are two addresses; keep url or url_file",
+        "{ url_file: one,",
+        "{ url_file: one, url: \"http://a\",",
+        "config.yaml:54:39: there are two addresses; keep url or url_file",
     ),
-    ("{ url_file: one }", "{ }", "config.yaml:53:16: there is no address; add url or url_file"),
+    ("{ url_file: one,", "{", "config.yaml:54:16: there is no address; add url or url_file"),
+    (
+        "template_file: t1, headers",
+        "template_file: t1, template: teams, headers",
+        "config.yaml:54:73: there are two templates; keep template or template_file",
+    ),
+    (
+        "template_file: t1, headers",
+        "template_file: t9, headers",
+        "config.yaml:54:73: t9 cannot be read: No such file or directory (os error 2); \
+         create it, readable for the worker's user",
+    ),
+    (
+        "file: t1, headers",
+        "file: wrong, headers",
+        "wrong:2:10: undefined value: `titel` is undefined, for a notice of the kind `completed`",
+    ),
+    (
+        "file: t1, headers",
+        "file: one, headers",
+        "config.yaml:54:73: in this template: for a notice of the kind `completed` it makes no JSON: \
+         expected value at line 1 column 1 of what it makes; values stand there without quotes of \
+         yours, as in {\"text\": {{ title }}}",
+    ),
+    (
+        "template: slack",
+        "template: slak",
+        "config.yaml:53:72: unknown value `slak`; did you mean `slack`?",
+    ),
+    (
+        "X-Plain: h1",
+        "Host: h1",
+        "config.yaml:54:88: the header field host is set by the program; leave it out",
+    ),
+    (
+        "X-Plain: h1",
+        "X Plain: h1",
+        "config.yaml:54:88: this is no name of a header field; write one as in X-Team",
+    ),
+    (
+        "X-Plain: h1",
+        "X-Plain: hä",
+        "config.yaml:54:97: a value of a header field is a line of ASCII letters, digits and signs",
+    ),
+    (
+        "X-Plain: h1",
+        "x-secret: h1",
+        "config.yaml:54:102: this header field stands here twice; remove one",
+    ),
+    (
+        "X-Plain: h1",
+        "x-sig: h1",
+        "config.yaml:54:160: `headers` sets this header field, too; remove one",
+    ),
+    (
+        "header: X-Time",
+        "header: X-sig",
+        "config.yaml:54:187: this is the header field of the signature; take another",
+    ),
+    (
+        "[partial, failed]",
+        "[partial, partial]",
+        "config.yaml:55:230: `partial` stands here twice; remove one",
+    ),
+    (
+        "[partial, failed]",
+        "[]",
+        "config.yaml:55:220: this notifier gets nothing; name what it gets, or remove it",
+    ),
+    (
+        "[partial, failed]",
+        "[ended]",
+        "config.yaml:55:221: unknown value `ended`; known here: completed, partial, failed, started, suppressed, upstream_loss",
+    ),
+    (
+        "smtps://mail:465",
+        "mail:465",
+        "config.yaml:55:25: this is no address; it begins with smtps:// or smtp+starttls:// or smtp://",
+    ),
+    (
+        "smtps://mail:465",
+        "smtp://mail",
+        "config.yaml:55:140: `smtp://` would send this password unencrypted; write smtps:// or smtp+starttls://",
+    ),
+    (
+        "one@example.org",
+        "one",
+        "config.yaml:55:74: `one` is no mail address; write name@host or Name <name@host>",
+    ),
+    (
+        "[one@example.org, two@example.org]",
+        "[]",
+        "config.yaml:55:73: there is no recipient; add a mail address",
+    ),
+    ("username: mail-user, ", "", "config.yaml:55:124: a password needs a `username`; add the key"),
     (
         "http://team/x",
         "http://user:pw@team/x",
-        "config.yaml:52:27: credentials do not stand in an address; they have keys of their own",
+        "config.yaml:53:27: credentials do not stand in an address; they have keys of their own",
     ),
     (
         "rules: [rules]",
         "rules: [rulez]",
-        "config.yaml:54:9: rulez does not exist; create it, or name another one",
+        "config.yaml:56:9: rulez does not exist; create it, or name another one",
     ),
     (
         "storage: archive",
         "storage: archiv",
-        "config.yaml:57:12: unknown storage `archiv`; did you mean `archive`?",
+        "config.yaml:59:12: unknown storage `archiv`; did you mean `archive`?",
     ),
     (
         "notify: [bus]",
         "notify: [buss]",
-        "config.yaml:58:12: unknown notifier `buss`; did you mean `bus`?",
+        "config.yaml:60:12: unknown notifier `buss`; did you mean `bus`?",
     ),
     (
         "duration: 90s",
         "duration: 5h",
-        "config.yaml:56:50: defaults.capture.limits.duration 5h is above ceilings.duration 4h; lower the default, or raise the ceiling",
+        "config.yaml:58:50: defaults.capture.limits.duration 5h is above ceilings.duration 4h; lower the default, or raise the ceiling",
     ),
     (
         "duration: 90s",
         "duration: 90",
-        "config.yaml:56:50: '90' is not a duration; write a number with a unit, as in 250ms, 30s, 5m or 1h30m",
+        "config.yaml:58:50: '90' is not a duration; write a number with a unit, as in 250ms, 30s, 5m or 1h30m",
     ),
     (
         "100MiB",
         "100 MiB",
-        "config.yaml:56:62: '100 MiB' is not a size; write bytes, or a number with a unit, as in 1500, 64KiB or 200MiB",
+        "config.yaml:58:62: '100 MiB' is not a size; write bytes, or a number with a unit, as in 1500, 64KiB or 200MiB",
     ),
     (
         "segment_bytes: 20MiB",
         "segment_bytes: 4KiB",
-        "config.yaml:56:85: files of 4KiB have no room beside what they say of themselves; give limits.segment_bytes at least 64KiB",
+        "config.yaml:58:85: files of 4KiB have no room beside what they say of themselves; give limits.segment_bytes at least 64KiB",
     ),
     (
         "segment_bytes: 20MiB",
         "segment_bytes: 21MiB",
-        "config.yaml:56:107: 5 files of limits.segment_bytes 21MiB are 105MiB, above limits.bytes 100MiB; keep fewer, make them smaller, or raise limits.bytes",
+        "config.yaml:58:107: 5 files of limits.segment_bytes 21MiB are 105MiB, above limits.bytes 100MiB; keep fewer, make them smaller, or raise limits.bytes",
     ),
     (
         "segment_bytes: 20MiB, ",
         "",
-        "config.yaml:56:85: `keep_segments` needs `segment_bytes`; add the size of a file, as in segment_bytes: 50MiB",
+        "config.yaml:58:85: `keep_segments` needs `segment_bytes`; add the size of a file, as in segment_bytes: 50MiB",
     ),
     (
         "format: pcap,",
         "format: pcapp,",
-        "config.yaml:56:120: unknown value `pcapp`; did you mean `pcap`?",
+        "config.yaml:58:120: unknown value `pcapp`; did you mean `pcap`?",
     ),
     (
         "concurrent: 8",
@@ -910,7 +1044,7 @@ fn mistakes_of_the_configuration_and_of_the_rules_are_told_together() {
     let places: Vec<&str> = told.iter().map(|line| line.split(": ").next().unwrap()).collect();
     assert_eq!(
         places,
-        ["config.yaml:5:114", "config.yaml:59:54", "rules/b.yaml:3:24", "rules/b.yaml:3:39"]
+        ["config.yaml:5:114", "config.yaml:61:54", "rules/b.yaml:3:24", "rules/b.yaml:3:39"]
     );
     // A part that could not be read may be the one that the rule names.
     let text = text.replace("    s3:", "    s4:");

@@ -18,7 +18,7 @@ use crate::source::webhook::Receiver;
 use crate::telemetry::{self, metrics};
 use crate::upload::Storages;
 use crate::yaml::Problem;
-use crate::{service, session, spawn};
+use crate::{notify, service, session, spawn};
 
 use super::lifecycle::GRACE;
 use super::request::ReloadAnswer;
@@ -41,7 +41,10 @@ pub(super) struct Fresh {
 
 /// What the machine has to know of a configuration.
 pub(super) fn settings_of(config: &Config) -> session::Settings {
+    let kinds =
+        |(name, settings): (&String, &notify::Settings)| (name.clone(), settings.events().clone());
     session::Settings {
+        notifier_kinds: config.notifiers.iter().map(kinds).collect(),
         host: config.host.clone(),
         default_notify: config.defaults.notify.clone(),
         ..session::Settings::new(config.ceilings)

@@ -21,7 +21,7 @@ const FILES_A_SWEEP: usize = 1_000;
 pub(super) fn kept(config: &Config) -> Kept {
     let is_directory = |settings: &upload::Settings| match settings {
         upload::Settings::Directory { .. } => true,
-        upload::Settings::Azure(_) | upload::Settings::S3(_) => false,
+        upload::Settings::Azure(_) | upload::Settings::S3(_) | upload::Settings::Http(_) => false,
     };
     let directories: BTreeSet<String> = config
         .storages

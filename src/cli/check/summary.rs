@@ -129,6 +129,10 @@ fn notifier(name: &str, settings: &notify::Settings) -> Part {
             };
             part("notifier", name, "webhook", place)
         }
+        notify::Settings::Email(email) => {
+            let to = format!("{} to {}", place(&email.url), email.to.join(", "));
+            part("notifier", name, "email", to)
+        }
     }
 }
 
