@@ -17,6 +17,7 @@ pub(crate) mod http;
 pub(crate) mod mail_server;
 pub(crate) mod namespaces;
 pub(crate) mod object_server;
+pub(crate) mod openapi;
 pub(crate) mod place;
 pub(crate) mod process;
 pub(crate) mod publisher;
