@@ -17,10 +17,10 @@ use hindsight::model::{
     IncidentId, InterfaceTotals, Limits, Outcome, Receipt, RecorderStatus, SealedFile, Segment,
     SegmentLimits, SegmentState, State, StopReason, Tally, Totals,
 };
-use hindsight::source::Content;
 use hindsight::source::format::MAX_BODY_BYTES;
+use hindsight::source::{Content, Receivers};
 use hindsight::spawn;
-use hindsight::worker::{Handle, Request, Status, StopAnswer};
+use hindsight::worker::{ConfigurationStatus, Handle, Request, SpoolStatus, Status, StopAnswer};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
@@ -476,8 +476,10 @@ impl Worker {
     fn start(captures: Vec<Capture>) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let socket = directory.path().join("control.sock");
-        let settings =
-            Settings { socket: socket.clone(), listen: vec!["127.0.0.1:0".parse().unwrap()] };
+        let settings = Settings {
+            socket: socket.clone(),
+            listen: vec![SocketAddr::from(([127, 0, 0, 1], 0)).into()],
+        };
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
@@ -487,7 +489,8 @@ impl Worker {
         let stop = CancellationToken::new();
         let (address, served) = runtime.block_on(async {
             spawn::task("answers", answer(inbox, captures));
-            let server = Server::bind(&settings, Handle::new(requests), Vec::new()).await.unwrap();
+            let server =
+                Server::bind(&settings, Handle::new(requests), Receivers::default()).await.unwrap();
             (server.addresses()[0], spawn::task("server", server.serve(stop.clone())))
         });
         Self { runtime, served, stop, socket, address, directory }
@@ -546,6 +549,14 @@ async fn answer(mut inbox: mpsc::Receiver<Request>, captures: Vec<Capture>) {
             Request::Outcomes { reply, .. } => drop(reply.send(Vec::new())),
             Request::Recorders { reply } => drop(reply.send(status().recorders)),
             Request::Status { reply } => drop(reply.send(Box::new(status()))),
+            Request::Create { .. }
+            | Request::Delete { .. }
+            | Request::DriveAgain { .. }
+            | Request::File { .. }
+            | Request::StoragesCheck { .. }
+            | Request::Reload { .. }
+            | Request::Audit { .. }
+            | Request::Audits { .. } => panic!("not asked here"),
         }
     }
 }
@@ -701,6 +712,13 @@ fn status() -> Status {
         version: "0.1.0".to_owned(),
         host: "edge-7".to_owned(),
         started_at: TRIGGER,
+        ready: true,
+        configuration: ConfigurationStatus {
+            file: None,
+            loaded_at: TRIGGER,
+            error: None,
+            needs_restart: Vec::new(),
+        },
         sources: vec![health("plant", "mqtt", None)],
         storages: vec![health("archive", "azure", Some("connection refused"))],
         notifiers: Vec::new(),
@@ -726,5 +744,7 @@ fn status() -> Status {
         removals_waiting: 0,
         notices_waiting: 0,
         unexplained_files: 2,
+        spool: SpoolStatus::default(),
+        upstream_losses: 0,
     }
 }

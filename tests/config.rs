@@ -4,9 +4,10 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use hindsight::config::{Config, DEFAULT, Environment};
+use hindsight::config::{Config, DEFAULT, Environment, Listen};
 use hindsight::{notify, source, upload};
 
 /// A folder with a configuration, a rule, and files for secrets.
@@ -18,6 +19,10 @@ impl Folder {
         for secret in ["one", "two", "three"] {
             fs::write(folder.path().join(secret), "secret").unwrap();
         }
+        for template in ["t1", "t2", "t3"] {
+            fs::write(folder.path().join(template), "{{ title }}").unwrap();
+        }
+        fs::write(folder.path().join("wrong"), "{\"a\": 1,\n \"b\": {{ titel }}}").unwrap();
         fs::create_dir(folder.path().join("rules")).unwrap();
         let rule = "version: 1\nrules:\n  - name: a\n    match: [alertname = X]\n    \
                     capture: { interfaces: [eth0] }\n";
@@ -66,33 +71,41 @@ memory: 32MiB, bytes_per_packet: 128, promiscuous: true, on_demand: { memory: 8M
 sources:
   plant:
     mqtt:
-      url: mqtt://broker:1883
+      url: mqtts://broker:1883
       topics:
         - filter: alerts/#
           format: alertmanager
         - filter: metrics/#
           format: json
-          fields:
-            name: f1
-            status: f2
-            severity: f3
-            value: f4
-            starts_at: f5
-            fingerprint: f6
-            labels: f7
-            annotations: f8
+          fields: { name: f1, status: f2, severity: f3, value: f4, starts_at: f5, fingerprint: f6, \
+labels: f7, annotations: f8 }
       client_id: plant-client
       username: plant-user
       password_file: one
       ca_file: two
+      protocol: 3.1.1
+      client_cert_file: one
+      client_key_file: two
+      retained: true
+      max_event_age: 10m
+  named: { mqtt: { url: mqtt://named:1883, topics: [{ filter: a, format: alertmanager }], username_file: one } }
+  basic: { webhook: { path: /hooks/basic, format: json, basic: { username: ba, password_file: one }, \
+max_event_age: 9m } }
+  signed: { webhook: { path: /hooks/s, format: json, client_certificate: required, hmac: { \
+secret_file: one, header: X-H, timestamp_header: X-T, tolerance: 2m } } }
   hook:
     webhook: { path: /hooks/a, format: json, fields: { name: g1 }, bearer_file: one }
 storages:
   local: { directory: { path: captures } }
   archive:
-    azure: { account: acc, container: cont, endpoint: \"http://az:1\", account_key_file: one }
+    azure: { account: acc, container: cont, endpoint: \"http://az:1\", account_key_file: one, \
+verify: checksum, ca_file: two }
   shared:
     azure: { account: acc2, container: cont2, sas_file: one }
+  identity:
+    azure: { account: acc4, container: cont4, managed_identity: { client_id: id-1, \
+endpoint: \"http://id:1\" } }
+  simple: { azure: { account: acc5, container: cont5, managed_identity: true } }
   bucket:
     s3:
       bucket: buck
@@ -100,6 +113,14 @@ storages:
       endpoint: http://s3:1
       access_key_id: key
       secret_access_key_file: one
+      path_style: false
+      conditional: false
+      verify: checksum
+      ca_file: one
+  dav:
+    http: { url: \"http://dav:1\", username: dav-user, password_file: one, conditional: false, \
+ca_file: one }
+  dav2: { http: { url: \"http://dav:3\", bearer_file: one } }
 notifiers:
   bus:
     mqtt:
@@ -109,16 +130,26 @@ notifiers:
       username: bus-user
       password_file: one
       ca_file: two
-  team: { webhook: { url: \"http://team/x\", bearer_file: one } }
-  secret-team: { webhook: { url_file: one } }
+      events: [completed]
+  team: { webhook: { url: \"http://team/x\", bearer_file: one, template: slack, events: [failed] } }
+  secret-team: { webhook: { url_file: one, ca_file: two, template_file: t1, \
+headers: { X-Plain: h1, X-Secret: { file: one } }, \
+hmac: { secret_file: one, header: X-Sig, timestamp_header: X-Time } } }
+  mail: { email: { url: \"smtps://mail:465\", from: from@example.org, \
+to: [one@example.org, two@example.org], username: mail-user, password_file: one, ca_file: two, \
+text_template_file: t1, html_template_file: t2, events: [partial, failed] } }
 rules: [rules]
 defaults:
   capture: { look_back: 20s, limits: { duration: 90s, bytes: 100MiB, segment_bytes: 20MiB, \
 keep_segments: 5 }, format: pcap, compression: zstd }
   storage: archive
   notify: [bus]
-ceilings: { duration: 4h, bytes: 900MiB, concurrent: 8, captures_per_hour: 30, memory: 2GiB }
-control: { socket: run/control.sock, listen: [\"127.0.0.1:9189\"] }
+  on_resolved: stop
+ceilings: { duration: 4h, bytes: 900MiB, concurrent: 8, captures_per_hour: 30, memory: 2GiB, \
+spool: 8GiB, free_disk: 10% }
+control: { socket: run/control.sock, listen: [\"127.0.0.1:9189\", { address: \"[::]:9190\", \
+tls: { cert_file: one, key_file: two, client_ca_file: three }, tokens_file: one }] }
+retention: { age: 20d, size: 15GiB }
 ";
 
 /// For every key: where it is, and another value for it in [`FULL`].
@@ -137,7 +168,7 @@ const KEYS: &[(&str, &str, &str)] = &[
     ("recorder.memory", "32MiB", "33MiB"),
     ("recorder.bytes_per_packet", "bytes_per_packet: 128", "bytes_per_packet: 0"),
     ("recorder.promiscuous", "promiscuous: true,", "promiscuous: false,"),
-    ("mqtt source.url", "mqtt://broker:1883", "mqtts://broker:8883"),
+    ("mqtt source.url", "mqtts://broker:1883", "mqtts://broker:8883"),
     ("mqtt source.topics", "        - filter: alerts/#\n          format: alertmanager\n", ""),
     ("mqtt source.client_id", "plant-client", "other-client"),
     ("mqtt source.username", "plant-user", "other-user"),
@@ -146,18 +177,20 @@ const KEYS: &[(&str, &str, &str)] = &[
         "username: plant-user\n      password_file: one",
         "username: plant-user\n      password_file: three",
     ),
-    ("mqtt source.ca_file", "ca_file: two\n  hook", "ca_file: three\n  hook"),
+    ("mqtt source.ca_file", "ca_file: two\n      protocol", "ca_file: three\n      protocol"),
+    ("mqtt source.protocol", "protocol: 3.1.1", "protocol: 5"),
+    ("mqtt source.client_cert_file", "client_cert_file: one", "client_cert_file: three"),
+    ("mqtt source.client_key_file", "client_key_file: two", "client_key_file: three"),
+    ("mqtt source.retained", "retained: true", "retained: false"),
+    ("mqtt source.max_event_age", "max_event_age: 10m", "max_event_age: 11m"),
+    ("mqtt source.username_file", "username_file: one", "username_file: two"),
     ("topic.filter", "alerts/#", "alerts/+"),
     (
         "topic.format",
         "filter: alerts/#\n          format: alertmanager",
         "filter: alerts/#\n          format: json",
     ),
-    (
-        "topic.fields",
-        "          fields:\n            name: f1\n            status: f2\n",
-        "          fields:\n",
-    ),
+    ("topic.fields", "fields: { name: f1, status: f2, ", "fields: { "),
     ("fields.name", "name: f1", "name: x"),
     ("fields.status", "status: f2", "status: x"),
     ("fields.severity", "severity: f3", "severity: x"),
@@ -170,7 +203,22 @@ const KEYS: &[(&str, &str, &str)] = &[
     ("webhook source.format", "format: json, fields: { name: g1 }", "format: alertmanager"),
     ("webhook source.fields", "{ name: g1 }", "{ name: g2 }"),
     ("webhook source.bearer_file", "{ name: g1 }, bearer_file: one", "{ name: g1 }"),
+    ("webhook source.basic", "username: ba", "username: bb"),
+    ("webhook source.hmac", "secret_file: one", "secret_file: two"),
+    ("webhook source.client_certificate", "client_certificate: required, ", ""),
+    ("webhook source.max_event_age", "max_event_age: 9m", "max_event_age: 8m"),
+    ("basic.username", "username: ba", "username: bb"),
+    ("basic.password_file", "ba, password_file: one", "ba, password_file: two"),
+    ("hmac.secret_file", "secret_file: one", "secret_file: two"),
+    ("hmac.header", "header: X-H", "header: X-I"),
+    ("hmac.timestamp_header", "timestamp_header: X-T", "timestamp_header: X-U"),
+    ("hmac.tolerance", "tolerance: 2m", "tolerance: 3m"),
     ("directory.path", "path: captures", "path: /captures"),
+    ("azure.verify", "verify: checksum, ca_file: two", "verify: read_back, ca_file: two"),
+    ("azure.ca_file", "ca_file: two }", "ca_file: three }"),
+    ("azure.managed_identity", "managed_identity: true", "managed_identity: { client_id: a }"),
+    ("managed identity.client_id", "client_id: id-1", "client_id: id-2"),
+    ("managed identity.endpoint", "http://id:1", "http://id:2"),
     ("azure.account", "acc,", "acc3,"),
     ("azure.container", "cont,", "cont3,"),
     ("azure.endpoint", "http://az:1", "http://az:2"),
@@ -181,6 +229,16 @@ const KEYS: &[(&str, &str, &str)] = &[
     ("s3.endpoint", "http://s3:1", "http://s3:2"),
     ("s3.access_key_id", "access_key_id: key", "access_key_id: other"),
     ("s3.secret_access_key_file", "secret_access_key_file: one", "secret_access_key_file: two"),
+    ("s3.path_style", "path_style: false", "path_style: true"),
+    ("s3.conditional", "conditional: false\n", "conditional: true\n"),
+    ("s3.verify", "verify: checksum\n", "verify: read_back\n"),
+    ("s3.ca_file", "ca_file: one\n  dav", "ca_file: three\n  dav"),
+    ("http.url", "http://dav:1", "http://dav:2"),
+    ("http.username", "dav-user", "other-user"),
+    ("http.password_file", "dav-user, password_file: one", "dav-user, password_file: two"),
+    ("http.conditional", "conditional: false,", "conditional: true,"),
+    ("http.ca_file", "ca_file: one }", "ca_file: three }"),
+    ("http.bearer_file", "dav:3\", bearer_file: one", "dav:3\", bearer_file: two"),
     ("mqtt notifier.url", "mqtt://out:1883", "mqtt://out:1884"),
     ("mqtt notifier.topic", "hindsight/${host}/notices", "hindsight/notices"),
     ("mqtt notifier.client_id", "bus-client", "other-client"),
@@ -190,7 +248,8 @@ const KEYS: &[(&str, &str, &str)] = &[
         "username: bus-user\n      password_file: one",
         "username: bus-user\n      password_file: three",
     ),
-    ("mqtt notifier.ca_file", "ca_file: two\n  team", "ca_file: three\n  team"),
+    ("mqtt notifier.ca_file", "ca_file: two\n      events", "ca_file: three\n      events"),
+    ("mqtt notifier.events", "[completed]", "[completed, started]"),
     ("webhook notifier.url", "http://team/x", "http://team/y"),
     ("webhook notifier.url_file", "url_file: one", "url_file: two"),
     (
@@ -198,6 +257,32 @@ const KEYS: &[(&str, &str, &str)] = &[
         "http://team/x\", bearer_file: one",
         "http://team/x\", bearer_file: two",
     ),
+    ("webhook notifier.template", "template: slack", "template: teams"),
+    ("webhook notifier.events", "[failed]", "[suppressed]"),
+    ("webhook notifier.ca_file", "two, template_file", "three, template_file"),
+    ("webhook notifier.template_file", ", template_file: t1", ", template_file: t3"),
+    ("webhook notifier.headers", "X-Plain: h1", "X-Plain: h2"),
+    ("header field.file", "{ file: one }", "{ file: two }"),
+    ("webhook notifier.hmac.secret_file", "{ secret_file: one", "{ secret_file: two"),
+    ("webhook notifier.hmac.header", "X-Sig", "X-Other"),
+    ("webhook notifier.hmac.timestamp_header", "X-Time", "X-When"),
+    ("email notifier.url", "smtps://mail:465", "smtp+starttls://mail:587"),
+    ("email notifier.from", "from@", "other@"),
+    ("email notifier.to", "two@", "three@"),
+    ("email notifier.username", "mail-user", "other-mail-user"),
+    (
+        "email notifier.password_file",
+        "mail-user, password_file: one",
+        "mail-user, password_file: two",
+    ),
+    ("email notifier.ca_file", "two, text_template", "three, text_template"),
+    (
+        "email notifier.text_template_file",
+        "two, text_template_file: t1",
+        "two, text_template_file: t3",
+    ),
+    ("email notifier.html_template_file", "file: t2", "file: t3"),
+    ("email notifier.events", "[partial, failed]", "[failed, partial, completed]"),
     ("sources", "  hook:\n    webhook:", "  hook2:\n    webhook:"),
     ("storages", "  bucket:\n    s3", "  bucket2:\n    s3"),
     ("notifiers", "  team: { webhook", "  team2: { webhook"),
@@ -211,6 +296,11 @@ const KEYS: &[(&str, &str, &str)] = &[
     ("defaults.capture.limits.keep_segments", "keep_segments: 5", "keep_segments: 4"),
     ("defaults.capture.format", "format: pcap,", "format: pcapng,"),
     ("defaults.capture.compression", "compression: zstd", "compression: none"),
+    ("defaults.on_resolved", "on_resolved: stop", "on_resolved: keep"),
+    ("ceilings.spool", "spool: 8GiB", "spool: 9GiB"),
+    ("ceilings.free_disk", "free_disk: 10%", "free_disk: 11%"),
+    ("retention.age", "age: 20d", "age: 0s"),
+    ("retention.size", "size: 15GiB", "size: 0"),
     ("ceilings.duration", "duration: 4h", "duration: 3h"),
     ("ceilings.bytes", "900MiB", "901MiB"),
     ("ceilings.memory", "memory: 2GiB", "memory: 3GiB"),
@@ -218,6 +308,12 @@ const KEYS: &[(&str, &str, &str)] = &[
     ("ceilings.captures_per_hour", "captures_per_hour: 30", "captures_per_hour: 31"),
     ("control.socket", "run/control.sock", "run/other.sock"),
     ("control.listen", "127.0.0.1:9189", "[::1]:9189"),
+    ("listen.address", "[::]:9190", "[::]:9191"),
+    ("listen.tls", "cert_file: one, key", "cert_file: three, key"),
+    ("listen.tokens_file", "tokens_file: one", "tokens_file: two"),
+    ("tls.cert_file", "cert_file: one, key", "cert_file: three, key"),
+    ("tls.key_file", "key_file: two, client_ca", "key_file: one, client_ca"),
+    ("tls.client_ca_file", "client_ca_file: three", "client_ca_file: one"),
 ];
 
 /// For every mapping: the name that [`KEYS`] has for it, and where in [`FULL`] a key could be added.
@@ -228,20 +324,30 @@ const MAPPINGS: &[(&str, &str)] = &[
     ("recorder", "recorder: { "),
     ("interface", "{ name: eth1, "),
     ("recorder.on_demand", "on_demand: { "),
-    ("mqtt source", "    mqtt:\n      url: mqtt://broker:1883\n"),
+    ("mqtt source", "    mqtt:\n      url: mqtts://broker:1883\n"),
     ("topic", "        - filter: alerts/#\n"),
-    ("fields", "          fields:\n"),
+    ("fields", "fields: { name: f1, "),
     ("webhook source", "webhook: { path: /hooks/a, "),
+    ("basic", "basic: { username: ba, "),
+    ("hmac", "header: X-H, "),
+    ("listen", "{ address: \"[::]:9190\", "),
+    ("tls", "tls: { cert_file: one, "),
     ("directory", "directory: { "),
     ("azure", "azure: { account: acc, "),
+    ("managed identity", "managed_identity: { "),
     ("s3", "    s3:\n      bucket: buck\n"),
+    ("http", "    http: { url: \"http://dav:1\", "),
     ("mqtt notifier", "    mqtt:\n      url: mqtt://out:1883\n"),
     ("webhook notifier", "webhook: { url: \"http://team/x\", "),
+    ("header field", "X-Secret: { "),
+    ("webhook notifier.hmac", "hmac: { "),
+    ("email notifier", "email: { "),
     ("defaults", "defaults:\n"),
     ("defaults.capture", "  capture: { "),
     ("defaults.capture.limits", "20s, limits: { "),
     ("ceilings", "ceilings: { "),
     ("control", "control: { "),
+    ("retention", "retention: { "),
 ];
 
 /// Adds an unknown key behind a text and gives the keys that the problem says are known.
@@ -300,7 +406,7 @@ fn the_embedded_default_is_what_runs_without_a_file() {
     assert_eq!(config.state_directory, Path::new("/var/lib/hindsight"));
     assert_eq!(config.capture.spool, Path::new("/var/lib/hindsight/spool"));
     assert_eq!(config.control.socket, Path::new("/run/hindsight/control.sock"));
-    assert_eq!(config.control.listen, ["127.0.0.1:9188".parse().unwrap()]);
+    assert_eq!(config.control.listen, [Listen::from(SocketAddr::from(([127, 0, 0, 1], 9188)))]);
     assert_eq!((config.ceilings.concurrent, config.ceilings.captures_per_hour), (16, 60));
     assert!(config.notifiers.is_empty());
     let [("hook", source::Settings::Webhook(hook))] =
@@ -308,7 +414,7 @@ fn the_embedded_default_is_what_runs_without_a_file() {
     else {
         panic!("{:?}", config.sources);
     };
-    assert_eq!((hook.path.as_str(), &hook.bearer_file), ("/hooks/alertmanager", &None));
+    assert_eq!((hook.path.as_str(), &hook.auth.bearer_file), ("/hooks/alertmanager", &None));
     let local = upload::Settings::Directory { path: "/var/lib/hindsight/captures".into() };
     assert_eq!(config.storages, [("local".to_owned(), local)].into());
 }
@@ -358,9 +464,9 @@ fn the_examples_in_the_default_are_valid() {
         text = text.replace(path, to);
     }
     let config = folder.load(&text).unwrap_or_else(|told| panic!("{}", told.join("\n")));
-    assert_eq!(config.sources.len(), 2);
-    assert_eq!(config.storages.len(), 3);
-    assert_eq!(config.notifiers.len(), 2);
+    assert_eq!(config.sources.len(), 3);
+    assert_eq!(config.storages.len(), 4);
+    assert_eq!(config.notifiers.len(), 3);
 }
 
 #[test]
@@ -476,7 +582,7 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     (
         "memory: 2GiB",
         "memory: 100MiB",
-        "config.yaml:59:88: the rings need 104MiB, above ceilings.memory 100MiB (eth0 32MiB, eth1 64MiB, one ring on demand 8MiB); lower recorder.memory, or raise ceilings.memory",
+        "config.yaml:60:88: the rings need 104MiB, above ceilings.memory 100MiB (eth0 32MiB, eth1 64MiB, one ring on demand 8MiB); lower recorder.memory, or raise ceilings.memory",
     ),
     (
         "  plant:",
@@ -484,12 +590,12 @@ const MISTAKES: &[(&str, &str, &str)] = &[
         "config.yaml:7:3: `Plant` cannot be a name; take lower-case letters, digits, `_` and `-`, at most 64",
     ),
     (
-        "mqtt://broker:1883",
+        "mqtts://broker:1883",
         "broker:1883",
         "config.yaml:9:12: this is no address; it begins with mqtt:// or mqtts://",
     ),
     (
-        "mqtt://broker:1883",
+        "mqtts://broker:1883",
         "http://broker",
         "config.yaml:9:12: `http://` is not known here; an address begins with mqtt:// or mqtts://",
     ),
@@ -497,7 +603,63 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     (
         "      username: plant-user\n",
         "",
-        "config.yaml:25:22: a password needs a `username`; add the key",
+        "config.yaml:17:22: a password needs a `username`; add the key",
+    ),
+    (
+        "username_file: one",
+        "username: u, username_file: one",
+        "config.yaml:25:119: there are two user names; keep username or username_file",
+    ),
+    ("3.1.1", "3.1", "config.yaml:20:17: unknown value `3.1`; known here: 5, 3.1.1"),
+    (
+        "      client_key_file: two\n",
+        "",
+        "config.yaml:21:25: a certificate needs its key; add `client_key_file`",
+    ),
+    (
+        "mqtts://broker:1883",
+        "mqtt://broker:1883",
+        "config.yaml:21:25: a certificate is shown over TLS only; write the address with mqtts://",
+    ),
+    (
+        "max_event_age: 10m",
+        "max_event_age: 0s",
+        "config.yaml:24:22: with this age no event is acted on; give more, or leave the key out",
+    ),
+    (
+        "username: ba",
+        "username: b:a",
+        "config.yaml:26:76: this cannot be a user name; take one without a colon",
+    ),
+    (
+        "json, basic: {",
+        "json, bearer_file: one, basic: {",
+        "config.yaml:26:82: a sender can show one of the two only: a token, or a name and a password; keep basic or bearer_file",
+    ),
+    (
+        "header: X-H",
+        "header: \"X H\"",
+        "config.yaml:27:118: `X H` is no name of a header; take letters, digits, `-` and `_`, at most 64",
+    ),
+    (
+        "tolerance: 2m",
+        "tolerance: 2h",
+        "config.yaml:27:157: a signature is taken for 1s to 1h around its time; 5m is usual",
+    ),
+    (
+        ", client_ca_file: three",
+        "",
+        "config.yaml:27:74: at no address can a client show a certificate; give one of control.listen `tls` with `client_ca_file`",
+    ),
+    (
+        "key_file: two, client_ca",
+        "key_file: four, client_ca",
+        "config.yaml:60:122: four cannot be read: No such file or directory (os error 2); create it, readable for the worker's user",
+    ),
+    (
+        "\"[::]:9190\"",
+        "\"127.0.0.1:9189\"",
+        "config.yaml:60:76: `127.0.0.1:9189` is named twice; name each address once",
     ),
     (
         "fields: { name: g1 }",
@@ -517,12 +679,12 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     (
         "account_key_file: one",
         "account_key_file: one, sas_file: two",
-        "config.yaml:33:103: there are two secrets; keep account_key_file or sas_file",
+        "config.yaml:33:113: there are two credentials; keep one of account_key_file, sas_file and managed_identity",
     ),
     (
         ", account_key_file: one",
         "",
-        "config.yaml:33:5: there is no secret for the account; add account_key_file or sas_file",
+        "config.yaml:33:5: there is no credential for the account; add account_key_file, sas_file or managed_identity",
     ),
     (
         "account_key_file: one",
@@ -547,75 +709,194 @@ const MISTAKES: &[(&str, &str, &str)] = &[
         "config.yaml:47:14: a topic to publish to has 1 to 65535 bytes, no zero byte, no `+` and no `#`",
     ),
     (
-        "{ url_file: one }",
-        "{ url_file: one, url: \"http://a\" }",
-        "config.yaml:53:39: there are two addresses; keep url or url_file",
+        "{ url_file: one,",
+        "{ url_file: one, url: \"http://a\",",
+        "config.yaml:54:39: there are two addresses; keep url or url_file",
     ),
-    ("{ url_file: one }", "{ }", "config.yaml:53:16: there is no address; add url or url_file"),
+    ("{ url_file: one,", "{", "config.yaml:54:16: there is no address; add url or url_file"),
+    (
+        "template_file: t1, headers",
+        "template_file: t1, template: teams, headers",
+        "config.yaml:54:73: there are two templates; keep template or template_file",
+    ),
+    (
+        "template_file: t1, headers",
+        "template_file: t9, headers",
+        "config.yaml:54:73: t9 cannot be read: No such file or directory (os error 2); \
+         create it, readable for the worker's user",
+    ),
+    (
+        "file: t1, headers",
+        "file: wrong, headers",
+        "wrong:2:10: undefined value: `titel` is undefined, for a notice of the kind `completed`",
+    ),
+    (
+        "file: t1, headers",
+        "file: one, headers",
+        "config.yaml:54:73: in this template: for a notice of the kind `completed` it makes no JSON: \
+         expected value at line 1 column 1 of what it makes; values stand there without quotes of \
+         yours, as in {\"text\": {{ title }}}",
+    ),
+    (
+        "template: slack",
+        "template: slak",
+        "config.yaml:53:72: unknown value `slak`; did you mean `slack`?",
+    ),
+    (
+        "X-Plain: h1",
+        "Host: h1",
+        "config.yaml:54:88: the header field host is set by the program; leave it out",
+    ),
+    (
+        "X-Plain: h1",
+        "X Plain: h1",
+        "config.yaml:54:88: this is no name of a header field; write one as in X-Team",
+    ),
+    (
+        "X-Plain: h1",
+        "X-Plain: hä",
+        "config.yaml:54:97: a value of a header field is a line of ASCII letters, digits and signs",
+    ),
+    (
+        "X-Plain: h1",
+        "x-secret: h1",
+        "config.yaml:54:102: this header field stands here twice; remove one",
+    ),
+    (
+        "X-Plain: h1",
+        "x-sig: h1",
+        "config.yaml:54:160: `headers` sets this header field, too; remove one",
+    ),
+    (
+        "header: X-Time",
+        "header: X-sig",
+        "config.yaml:54:187: this is the header field of the signature; take another",
+    ),
+    (
+        "[partial, failed]",
+        "[partial, partial]",
+        "config.yaml:55:230: `partial` stands here twice; remove one",
+    ),
+    (
+        "[partial, failed]",
+        "[]",
+        "config.yaml:55:220: this notifier gets nothing; name what it gets, or remove it",
+    ),
+    (
+        "[partial, failed]",
+        "[ended]",
+        "config.yaml:55:221: unknown value `ended`; known here: completed, partial, failed, started, suppressed, upstream_loss",
+    ),
+    (
+        "smtps://mail:465",
+        "mail:465",
+        "config.yaml:55:25: this is no address; it begins with smtps:// or smtp+starttls:// or smtp://",
+    ),
+    (
+        "smtps://mail:465",
+        "smtp://mail",
+        "config.yaml:55:140: `smtp://` would send this password unencrypted; write smtps:// or smtp+starttls://",
+    ),
+    (
+        "one@example.org",
+        "one",
+        "config.yaml:55:74: `one` is no mail address; write name@host or Name <name@host>",
+    ),
+    (
+        "[one@example.org, two@example.org]",
+        "[]",
+        "config.yaml:55:73: there is no recipient; add a mail address",
+    ),
+    ("username: mail-user, ", "", "config.yaml:55:124: a password needs a `username`; add the key"),
     (
         "http://team/x",
         "http://user:pw@team/x",
-        "config.yaml:52:27: credentials do not stand in an address; they have keys of their own",
+        "config.yaml:53:27: credentials do not stand in an address; they have keys of their own",
     ),
     (
         "rules: [rules]",
         "rules: [rulez]",
-        "config.yaml:54:9: rulez does not exist; create it, or name another one",
+        "config.yaml:56:9: rulez does not exist; create it, or name another one",
     ),
     (
         "storage: archive",
         "storage: archiv",
-        "config.yaml:57:12: unknown storage `archiv`; did you mean `archive`?",
+        "config.yaml:59:12: unknown storage `archiv`; did you mean `archive`?",
     ),
     (
         "notify: [bus]",
         "notify: [buss]",
-        "config.yaml:58:12: unknown notifier `buss`; did you mean `bus`?",
+        "config.yaml:60:12: unknown notifier `buss`; did you mean `bus`?",
     ),
     (
         "duration: 90s",
         "duration: 5h",
-        "config.yaml:56:50: defaults.capture.limits.duration 5h is above ceilings.duration 4h; lower the default, or raise the ceiling",
+        "config.yaml:58:50: defaults.capture.limits.duration 5h is above ceilings.duration 4h; lower the default, or raise the ceiling",
     ),
     (
         "duration: 90s",
         "duration: 90",
-        "config.yaml:56:50: '90' is not a duration; write a number with a unit, as in 250ms, 30s, 5m or 1h30m",
+        "config.yaml:58:50: '90' is not a duration; write a number with a unit, as in 250ms, 30s, 5m or 1h30m",
     ),
     (
         "100MiB",
         "100 MiB",
-        "config.yaml:56:62: '100 MiB' is not a size; write bytes, or a number with a unit, as in 1500, 64KiB or 200MiB",
+        "config.yaml:58:62: '100 MiB' is not a size; write bytes, or a number with a unit, as in 1500, 64KiB or 200MiB",
     ),
     (
         "segment_bytes: 20MiB",
         "segment_bytes: 4KiB",
-        "config.yaml:56:85: files of 4KiB have no room beside what they say of themselves; give limits.segment_bytes at least 64KiB",
+        "config.yaml:58:85: files of 4KiB have no room beside what they say of themselves; give limits.segment_bytes at least 64KiB",
     ),
     (
         "segment_bytes: 20MiB",
         "segment_bytes: 21MiB",
-        "config.yaml:56:107: 5 files of limits.segment_bytes 21MiB are 105MiB, above limits.bytes 100MiB; keep fewer, make them smaller, or raise limits.bytes",
+        "config.yaml:58:107: 5 files of limits.segment_bytes 21MiB are 105MiB, above limits.bytes 100MiB; keep fewer, make them smaller, or raise limits.bytes",
     ),
     (
         "segment_bytes: 20MiB, ",
         "",
-        "config.yaml:56:85: `keep_segments` needs `segment_bytes`; add the size of a file, as in segment_bytes: 50MiB",
+        "config.yaml:58:85: `keep_segments` needs `segment_bytes`; add the size of a file, as in segment_bytes: 50MiB",
     ),
     (
         "format: pcap,",
         "format: pcapp,",
-        "config.yaml:56:120: unknown value `pcapp`; did you mean `pcap`?",
+        "config.yaml:58:120: unknown value `pcapp`; did you mean `pcap`?",
     ),
     (
         "concurrent: 8",
         "concurrent: 0",
-        "config.yaml:59:54: expected a whole number from 1 to 1000, found 0",
+        "config.yaml:60:54: expected a whole number from 1 to 1000, found 0",
+    ),
+    (
+        "spool: 8GiB",
+        "spool: 8KiB",
+        "config.yaml:60:108: a spool of 8KiB holds no capture; give it at least 1MiB",
+    ),
+    (
+        "free_disk: 10%",
+        "free_disk: 95%",
+        "config.yaml:60:125: '95%' is no share to keep free; write 0% to 90%",
+    ),
+    (
+        "free_disk: 10%",
+        "free_disk: much",
+        "config.yaml:60:125: 'much' is neither a share nor a size; write one as in 5% or 2GiB",
+    ),
+    (
+        "on_resolved: stop",
+        "on_resolved: stopp",
+        "config.yaml:59:16: unknown value `stopp`; did you mean `stop`?",
+    ),
+    (
+        "age: 20d",
+        "age: 20",
+        "config.yaml:62:19: '20' is not a duration; write a number with a unit, as in 250ms, 30s, 5m or 1h30m",
     ),
     (
         "127.0.0.1:9189",
         "localhost:9189",
-        "config.yaml:60:47: `localhost:9189` is no address to listen on; write an IP address and a port, as in 127.0.0.1:9188 or [::]:9188",
+        "config.yaml:61:47: `localhost:9189` is no address to listen on; write an IP address and a port, as in 127.0.0.1:9188 or [::]:9188",
     ),
 ];
 
@@ -626,6 +907,21 @@ fn every_mistake_has_its_place_and_its_remedy() {
         let told = folder.problems(&FULL.replace(from, to));
         assert_eq!(told, [*expected], "{to}");
     }
+}
+
+#[test]
+fn tokens_do_not_cross_a_network_without_tls() {
+    let folder = Folder::new();
+    let listen = |entry: &str| format!("version: 1\ncontrol: {{ listen: [{entry}] }}\n");
+    let open = listen("{ address: \"0.0.0.0:9188\", tokens_file: one }");
+    assert_eq!(
+        folder.problems(&open),
+        [
+            "config.yaml:2:61: without TLS the tokens could be read on the network; add `tls`, or listen on \
+          a loopback address"
+        ]
+    );
+    assert!(folder.load(&listen("{ address: \"127.0.0.1:9188\", tokens_file: one }")).is_ok());
 }
 
 #[test]
@@ -711,8 +1007,9 @@ fn a_password_in_an_address_is_not_shown() {
 #[test]
 fn two_clients_of_a_broker_cannot_have_one_id() {
     let folder = Folder::new();
-    let text =
-        FULL.replace("bus-client", "plant-client").replace("mqtt://out:1883", "mqtt://broker:1883");
+    let text = FULL
+        .replace("bus-client", "plant-client")
+        .replace("mqtt://out:1883", "mqtts://broker:1883");
     assert_eq!(
         folder.problems(&text),
         [
@@ -747,7 +1044,7 @@ fn mistakes_of_the_configuration_and_of_the_rules_are_told_together() {
     let places: Vec<&str> = told.iter().map(|line| line.split(": ").next().unwrap()).collect();
     assert_eq!(
         places,
-        ["config.yaml:5:114", "config.yaml:59:54", "rules/b.yaml:3:24", "rules/b.yaml:3:39"]
+        ["config.yaml:5:114", "config.yaml:61:54", "rules/b.yaml:3:24", "rules/b.yaml:3:39"]
     );
     // A part that could not be read may be the one that the rule names.
     let text = text.replace("    s3:", "    s4:");

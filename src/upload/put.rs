@@ -1,24 +1,21 @@
 //! A file out of the spool into an object store, in pieces of bounded size.
 
 use std::io;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use object_store::path::Path;
-use object_store::{
-    Attribute, AttributeValue, Attributes, MultipartUpload, PutMode, PutMultipartOptions,
-    PutOptions, PutPayload,
-};
+use object_store::{Attribute, AttributeValue, Attributes, PutMode, PutOptions, PutPayload};
 use tokio::fs::File;
 use tokio::io::AsyncReadExt as _;
 
 use super::Error;
-use super::remote::Remote;
-use super::verify::{Digest, sealed};
-use crate::model::{SealedFile, Segment};
-
-/// The most of a file that is in memory at a time, in bytes. S3 takes 10,000 parts of at least
-/// 5 MiB, so a segment may be 80 GiB.
-pub(super) const PART_BYTES: u64 = 8 * 1024 * 1024;
+use super::parts::PART_BYTES;
+use super::proof::{Claim, S3_SHA256, SHA256};
+use super::remote::{Dialect, Remote};
+use super::verify::{Digest, base64, md5, sealed, sha256};
+use super::wire::Aside;
+use crate::model::SealedFile;
 
 /// A sealed file that is open for reading, and what was read of it so far.
 #[derive(Debug)]
@@ -52,22 +49,26 @@ impl<'a> Spooled<'a> {
         Ok(Some(Self { record, file, read: Digest::default(), left: size_bytes }))
     }
 
-    /// The next at most [`PART_BYTES`] bytes; empty at the end.
-    async fn next(&mut self) -> Result<Bytes, Error> {
-        let length = usize::try_from(self.left.min(PART_BYTES))
-            .expect("8 MiB fit into every address space that this runs in");
-        let mut part = vec![0; length];
+    /// How many bytes are still to be read.
+    pub(super) const fn left(&self) -> u64 {
+        self.left
+    }
+
+    /// The next at most `most` bytes; empty at the end.
+    pub(super) async fn next(&mut self, most: u64) -> Result<Bytes, Error> {
+        let length = self.left.min(most);
+        let mut part = vec![0; usize::try_from(length).expect("a part fits into the memory")];
         self.file
             .read_exact(&mut part)
             .await
             .map_err(|source| Error::Local { path: self.record.path.clone(), source })?;
         self.read.take(&part);
-        self.left = self.left.saturating_sub(PART_BYTES);
+        self.left -= length;
         Ok(part.into())
     }
 
     /// Whether all that was read is what was sealed.
-    fn finish(self) -> Result<(), Error> {
+    pub(super) fn finish(self) -> Result<(), Error> {
         let (sealed, found) = (sealed(self.record), self.read.finish());
         if sealed == found {
             Ok(())
@@ -77,74 +78,90 @@ impl<'a> Spooled<'a> {
     }
 }
 
-/// Sends the file. That the object is there already is left to the comparison that follows: it may
-/// be our own from an attempt whose answer was lost.
+/// Sends a small file in one request that replaces nothing. That the object is there already is left
+/// to the comparison that follows: it may be our own from an attempt whose answer was lost.
 ///
 /// # Errors
 /// The file is not what was sealed, or the storage did not take it; then nothing stands under the
 /// name that was not there before.
-pub(super) async fn send(
+pub(super) async fn whole(
     remote: &Remote,
     path: &Path,
-    segment: &Segment,
+    record: &SealedFile,
     mut file: Spooled<'_>,
-) -> Result<(), Error> {
-    let attributes = attributes(&segment.file);
-    if segment.file.size_bytes <= PART_BYTES {
-        let content = file.next().await?;
-        file.finish()?;
-        return create(remote, path, content, attributes).await;
-    }
-    let options = PutMultipartOptions { attributes, ..PutMultipartOptions::default() };
-    let mut upload = remote
-        .step("beginning an upload in parts", 0, remote.objects().put_multipart_opts(path, options))
-        .await?;
-    match send_parts(remote, upload.as_mut(), file).await {
-        Ok(()) => {
-            let bytes = segment.file.size_bytes;
-            remote.step("completing an upload in parts", bytes, upload.complete()).await.map(drop)
+) -> Result<Option<Claim>, Error> {
+    let content = file.next(record.size_bytes).await?;
+    file.finish()?;
+    let mut aside = Aside::of("PUT", path.as_ref());
+    let claim = match remote.dialect {
+        Dialect::Azure => {
+            let value = md5(&content);
+            aside = aside.saying("content-md5", value.clone());
+            Some(Claim::Checksum { header: "content-md5", value })
         }
-        Err(error) => {
-            // Parts that stay behind cost money until the storage's own rule removes them. That
-            // tidying up fails as well changes nothing for the caller.
-            if let Err(error) = remote.step("giving up an upload", 0, upload.abort()).await {
-                tracing::debug!(%error, "the parts of a failed upload stay behind");
-            }
-            Err(error)
+        Dialect::S3 => {
+            let value = base64(&sha256(&content));
+            Some(Claim::Checksum { header: S3_SHA256, value })
         }
-    }
+        Dialect::Http => None,
+    };
+    let taken = put(remote, path, record, aside, PutPayload::from_bytes(content)).await?;
+    Ok(claim.filter(|_| !taken))
 }
 
-async fn create(
+/// Sends a file of any size in one request that replaces nothing, never more than a little of it in
+/// memory: for servers that know no parts.
+///
+/// # Errors
+/// As for [`whole`].
+pub(super) async fn streamed(
     remote: &Remote,
     path: &Path,
-    content: Bytes,
-    attributes: Attributes,
+    record: &SealedFile,
+    mut file: Spooled<'_>,
 ) -> Result<(), Error> {
-    let bytes = PART_BYTES;
-    let options = PutOptions { mode: PutMode::Create, attributes, ..PutOptions::default() };
-    let put = async {
-        match remote.objects().put_opts(path, PutPayload::from_bytes(content), options).await {
-            Err(object_store::Error::AlreadyExists { .. }) => Ok(()),
-            result => result.map(drop),
+    while file.left() > 0 {
+        file.next(PART_BYTES).await?;
+    }
+    file.finish()?;
+    let aside = Aside::of("PUT", path.as_ref()).with_file(record.path.clone());
+    put(remote, path, record, aside, PutPayload::new()).await.map(drop)
+}
+
+/// Whether something stands under the name already.
+async fn put(
+    remote: &Remote,
+    path: &Path,
+    record: &SealedFile,
+    mut aside: Aside,
+    payload: PutPayload,
+) -> Result<bool, Error> {
+    let mode = match remote.dialect {
+        Dialect::Azure | Dialect::S3 if remote.conditional => PutMode::Create,
+        Dialect::Azure | Dialect::S3 => PutMode::Overwrite,
+        Dialect::Http => {
+            if remote.conditional {
+                aside = aside.saying_new();
+            }
+            PutMode::Overwrite
         }
     };
-    remote.step("writing an object", bytes, put).await
+    let options = PutOptions { mode, attributes: attributes(record), ..PutOptions::default() };
+    let aside = Arc::new(aside);
+    let put = async {
+        match aside.around(remote.objects().put_opts(path, payload, options)).await {
+            Ok(_) => Ok(false),
+            Err(
+                object_store::Error::AlreadyExists { .. }
+                | object_store::Error::Precondition { .. },
+            ) => Ok(true),
+            Err(error) => Err(error),
+        }
+    };
+    remote.step("writing an object", record.size_bytes, put).await
 }
 
-async fn send_parts(
-    remote: &Remote,
-    upload: &mut dyn MultipartUpload,
-    mut file: Spooled<'_>,
-) -> Result<(), Error> {
-    while file.left > 0 {
-        let part = PutPayload::from_bytes(file.next().await?);
-        remote.step("writing a part of an object", PART_BYTES, upload.put_part(part)).await?;
-    }
-    file.finish()
-}
-
-fn attributes(file: &SealedFile) -> Attributes {
+pub(super) fn attributes(file: &SealedFile) -> Attributes {
     let sha256 = AttributeValue::from(file.sha256.clone());
-    Attributes::from_iter([(Attribute::Metadata("sha256".into()), sha256)])
+    Attributes::from_iter([(Attribute::Metadata(SHA256.into()), sha256)])
 }

@@ -11,10 +11,24 @@
 
 mod act;
 mod answer;
+mod by_hand;
+mod count;
 mod handle;
 mod lifecycle;
+mod reload;
+mod request;
+mod retention;
 mod run_loop;
+mod sources;
 mod spool;
+mod stored;
+mod upkeep;
+mod watch;
 
-pub use handle::{Handle, Request, Status, StopAnswer, Unavailable};
+pub use handle::{Handle, Unavailable};
 pub use lifecycle::{Error, Started, Worker, start};
+pub use request::{
+    ConfigurationStatus, CreateRequest, DeleteAnswer, NotCreated, RedriveAnswer, ReloadAnswer,
+    Request, SpoolStatus, Status, StopAnswer, StorageCheck,
+};
+pub use stored::{Pieces, StoredFile};

@@ -14,6 +14,7 @@ pub(crate) mod engine;
 pub(crate) mod faulty_proxy;
 pub(crate) mod five_tuple;
 pub(crate) mod http;
+pub(crate) mod mail_server;
 pub(crate) mod namespaces;
 pub(crate) mod object_server;
 pub(crate) mod place;
