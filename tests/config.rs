@@ -441,10 +441,8 @@ fn the_environment_moves_the_defaults_and_gives_way_to_the_file() {
     assert_eq!((config.file, config.host.as_str()), (named.config, "edge-7"));
 }
 
-/// What the default shows in comments would be accepted: `#key` is an example, `# text` is prose.
-#[test]
-fn the_examples_in_the_default_are_valid() {
-    let folder = Folder::new();
+/// The default with what it shows in comments: `#key` is an example, `# text` is prose.
+fn reference() -> String {
     let uncomment = |line: &str| {
         let indent = line.len() - line.trim_start().len();
         match line[indent..].strip_prefix('#') {
@@ -463,10 +461,72 @@ fn the_examples_in_the_default_are_valid() {
         let to = if path.starts_with('[') { "[rules]" } else { "one" };
         text = text.replace(path, to);
     }
+    text
+}
+
+/// What the default shows in comments would be accepted.
+#[test]
+fn the_examples_in_the_default_are_valid() {
+    let folder = Folder::new();
+    let text = reference();
     let config = folder.load(&text).unwrap_or_else(|told| panic!("{}", told.join("\n")));
     assert_eq!(config.sources.len(), 3);
     assert_eq!(config.storages.len(), 4);
     assert_eq!(config.notifiers.len(), 3);
+}
+
+/// Other values that a key could have, likely ones first.
+fn other_values(value: &str) -> Vec<String> {
+    const WORDS: &str = "one two three json text debug warn alertmanager auto pcap zstd stop keep \
+        local bus team slack teams cloudevent checksum read_back required completed 3.1.1 5 true \
+        false 0 1 2 7 96 7% 9% 7s 11s 45s 3m 20d 1MiB 3MiB 70KiB 96MiB 2GiB 15GiB [] [lo] [bus] \
+        [failed] [completed] [other-rules] 127.0.0.1:9199 [\"127.0.0.1:9199\"] /hooks/other";
+    let quoted = value.trim_matches('"');
+    let mut others = vec![format!("{quoted}x"), quoted.replacen("://", "://x", 1)];
+    others.extend(WORDS.split_whitespace().map(str::to_owned));
+    others.retain(|other| other != value && other != quoted);
+    others
+}
+
+#[test]
+fn every_key_of_the_reference_page_acts() {
+    let folder = Folder::new();
+    let text = reference();
+    let load = |text: &str| folder.load(text).map(|config| format!("{config:?}"));
+    let whole = load(&text).unwrap_or_else(|told| panic!("{}", told.join("\n")));
+    let lines: Vec<&str> = text.lines().collect();
+    let (mut walked, mut inert) = (0, Vec::new());
+    for (at, line) in lines.iter().enumerate() {
+        let key = line.trim_start().trim_start_matches("- ");
+        let Some((name, value)) = key.split_once(": ") else { continue };
+        if key.starts_with('#') || name == "version" || name.contains(' ') {
+            continue;
+        }
+        walked += 1;
+        let acts = |other: &String| {
+            let head = &line[..line.len() - value.len()];
+            let changed = format!("{head}{other}");
+            let mut lines = lines.clone();
+            lines[at] = &changed;
+            load(&(lines.join("\n") + "\n")).is_ok_and(|other| other != whole)
+        };
+        if !other_values(value).iter().any(acts) {
+            inert.push(*line);
+        }
+    }
+    assert_eq!(inert, Vec::<&str>::new(), "no other value of these changes anything");
+    assert!(walked > 60, "only {walked} keys were found");
+}
+
+/// What the reference page says of a key stands beside its name.
+#[test]
+fn every_key_stands_on_the_reference_page() {
+    let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let words: BTreeSet<&str> = DEFAULT.split(|c| !is_word(c)).collect();
+    for (key, ..) in KEYS {
+        let name = key.rsplit('.').next().unwrap();
+        assert!(words.contains(name), "{key} is not explained");
+    }
 }
 
 #[test]
