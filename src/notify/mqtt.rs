@@ -59,7 +59,7 @@ impl std::fmt::Debug for Publisher {
 impl Publisher {
     pub(super) fn start(name: &str, settings: &MqttSettings) -> Result<Self, Error> {
         let setup = |problem: String| Error::Setup { name: name.to_owned(), problem };
-        let MqttSettings { url, topic, client_id, username, password_file, ca_file } =
+        let MqttSettings { url, topic, client_id, username, password_file, ca_file, .. } =
             settings.clone();
         if topic.is_empty() || !rumqttc::valid_topic(&topic) {
             let shown: String = topic.escape_debug().take(128).collect();

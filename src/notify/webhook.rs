@@ -1,19 +1,42 @@
 //! Notices by HTTP POST. Addresses like chat webhooks are secrets themselves, so no error tells one.
 
-use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
-use reqwest::header::{AUTHORIZATION, CONTENT_TYPE};
-use reqwest::{Client, Response, Url, redirect};
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use reqwest::{Certificate, Client, Response, Url, redirect};
 
+use crate::clock;
 use crate::model::Notice;
 use crate::spawn;
 
-use super::{Error, PATIENCE, WebhookSettings, cloudevent};
+use super::plain::plain;
+use super::settings::{HeaderText, Hmac, Template as Chosen};
+use super::template::{Form, Template};
+use super::view::View;
+use super::{Error, PATIENCE, WebhookSettings, cloudevent, secret, signature};
 
 /// What receivers know repetitions by, beside the event's own id.
 const IDEMPOTENCY_KEY: &str = "Idempotency-Key";
+
+/// The media type of what templates make.
+const JSON: &str = "application/json";
+
+const SLACK: &str = include_str!("templates/slack.json.j2");
+const TEAMS: &str = include_str!("templates/teams.json.j2");
+
+/// Header fields that are ours, or HTTP's, to set.
+const RESERVED: [&str; 8] = [
+    "connection",
+    "content-length",
+    "expect",
+    "host",
+    "idempotency-key",
+    "te",
+    "transfer-encoding",
+    "upgrade",
+];
 
 /// How long a connection may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -28,6 +51,31 @@ const MAX_SHOWN_CHARS: usize = 200;
 /// are words like `hooks` that keep no secret.
 const MIN_SECRET_BYTES: usize = 8;
 
+/// Why a text cannot name a header field of a notifier, with the remedy.
+///
+/// # Errors
+/// It is no name, or a field that is not for a configuration to set.
+pub fn check_header_name(name: &str) -> Result<(), String> {
+    match HeaderName::from_bytes(name.as_bytes()) {
+        Err(_) => Err("this is no name of a header field; write one as in X-Team".to_owned()),
+        Ok(name) if RESERVED.contains(&name.as_str()) => {
+            Err(format!("the header field {name} is set by the program; leave it out"))
+        }
+        Ok(_) => Ok(()),
+    }
+}
+
+/// Why a text cannot be the value of a header field.
+///
+/// # Errors
+/// It is empty, or has letters that HTTP does not take.
+pub fn check_header_value(value: &str) -> Result<(), String> {
+    if !value.trim().is_empty() && value.bytes().all(|b| b == b' ' || b.is_ascii_graphic()) {
+        return Ok(());
+    }
+    Err("a value of a header field is a line of ASCII letters, digits and signs".to_owned())
+}
+
 /// Where the address is.
 #[derive(Clone)]
 enum Place {
@@ -35,16 +83,32 @@ enum Place {
     File(PathBuf),
 }
 
+/// What is read anew for each request.
+#[derive(Clone)]
+struct Recipe {
+    place: Place,
+    bearer_file: Option<PathBuf>,
+    headers: Vec<(HeaderName, HeaderText)>,
+    hmac: Option<Hmac>,
+}
+
+/// What a request says.
+enum Says {
+    CloudEvent,
+    Made(Box<Template>),
+}
+
 /// One webhook notifier.
 pub(super) struct Sender {
     client: Client,
-    place: Place,
-    bearer_file: Option<PathBuf>,
+    recipe: Arc<Recipe>,
+    says: Says,
 }
 
 impl std::fmt::Debug for Sender {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Sender").field("bearer_file", &self.bearer_file).finish_non_exhaustive()
+        let bearer_file = &self.recipe.bearer_file;
+        f.debug_struct("Sender").field("bearer_file", bearer_file).finish_non_exhaustive()
     }
 }
 
@@ -52,6 +116,8 @@ impl std::fmt::Debug for Sender {
 struct Target {
     url: Url,
     bearer: Option<String>,
+    headers: Vec<(HeaderName, String)>,
+    key: Option<String>,
 }
 
 impl Sender {
@@ -66,34 +132,45 @@ impl Sender {
                 return Err(setup("give it either url or url_file".to_owned()));
             }
         };
+        let recipe = Recipe {
+            place,
+            bearer_file: settings.bearer_file.clone(),
+            headers: fields(settings).map_err(setup)?,
+            hmac: settings.hmac.clone(),
+        };
         // Says at the start what would fail each time.
-        read(&place, settings.bearer_file.as_deref()).map_err(|error| setup(error.to_string()))?;
-        let client = Client::builder()
+        recipe.read().map_err(|error| setup(error.to_string()))?;
+        let mut client = Client::builder()
             .redirect(redirect::Policy::none())
             .connect_timeout(CONNECT_TIMEOUT)
             .timeout(PATIENCE)
             // The environment enters through the configuration only.
-            .no_proxy()
+            .no_proxy();
+        if let Some(path) = &settings.ca_file {
+            client = client.tls_certs_only(certificates(path).map_err(|e| setup(e.to_string()))?);
+        }
+        let client = client
             .build()
             .map_err(|error| setup(format!("cannot set up HTTP: {}", told(error))))?;
-        Ok(Self { client, place, bearer_file: settings.bearer_file.clone() })
+        let says = Says::chosen(settings).map_err(setup)?;
+        Ok(Self { client, recipe: Arc::new(recipe), says })
     }
 
     /// Posts a notice; Ok on any 2xx.
     pub(super) async fn send(&self, notice: &Notice) -> Result<(), Error> {
-        let (place, bearer_file) = (self.place.clone(), self.bearer_file.clone());
-        let target = spawn::blocking(move || read(&place, bearer_file.as_deref()))
+        let recipe = Arc::clone(&self.recipe);
+        let target = spawn::blocking(move || recipe.read())
             .await
             .map_err(|_panicked| Error::Interrupted("reading its files failed".to_owned()))??;
-        let mut request = self
-            .client
-            .post(target.url.clone())
-            .header(CONTENT_TYPE, cloudevent::CONTENT_TYPE)
-            .header(IDEMPOTENCY_KEY, notice.id.as_str())
-            .body(cloudevent::encode(notice));
-        if let Some(bearer) = &target.bearer {
-            request = request.header(AUTHORIZATION, format!("Bearer {bearer}"));
-        }
+        let (content_type, body) = match &self.says {
+            Says::CloudEvent => (cloudevent::CONTENT_TYPE, cloudevent::encode(notice)),
+            Says::Made(template) => {
+                let text = template.render(&View::of(notice)).map_err(Error::Template)?;
+                (JSON, text.into_bytes())
+            }
+        };
+        let headers = target.headers(notice, content_type, self.recipe.hmac.as_ref(), &body)?;
+        let request = self.client.post(target.url.clone()).headers(headers).body(body);
         let response = request.send().await.map_err(|error| Error::Unreachable(told(error)))?;
         if response.status().is_success() {
             return Ok(());
@@ -103,7 +180,112 @@ impl Sender {
     }
 }
 
+impl Says {
+    fn chosen(settings: &WebhookSettings) -> Result<Self, String> {
+        let source = match &settings.template {
+            Chosen::CloudEvent => return Ok(Self::CloudEvent),
+            Chosen::Slack => SLACK.to_owned(),
+            Chosen::Teams => TEAMS.to_owned(),
+            Chosen::File(path) => super::template::read(path)?,
+        };
+        let template = Template::tried(Form::Json, source, &settings.events);
+        Ok(Self::Made(Box::new(template.map_err(|mistake| mistake.to_string())?)))
+    }
+}
+
+/// The header fields of the settings, checked once more: names that differ, and values that are lines.
+fn fields(settings: &WebhookSettings) -> Result<Vec<(HeaderName, HeaderText)>, String> {
+    let mut fields: Vec<(HeaderName, HeaderText)> = Vec::new();
+    let signed = settings.hmac.iter();
+    let signed: Vec<&String> = signed
+        .flat_map(|hmac| std::iter::once(&hmac.header).chain(&hmac.timestamp_header))
+        .collect();
+    for name in settings.headers.keys().chain(signed.iter().copied()) {
+        check_header_name(name)?;
+    }
+    for (name, text) in &settings.headers {
+        if let HeaderText::Text(text) = text {
+            check_header_value(text)?;
+        }
+        let field = HeaderName::from_bytes(name.as_bytes()).map_err(|error| error.to_string())?;
+        let is_twice = fields.iter().any(|(other, _)| *other == field)
+            || signed.iter().any(|other| field.as_str().eq_ignore_ascii_case(other))
+            || (field == AUTHORIZATION && settings.bearer_file.is_some());
+        if is_twice {
+            return Err(format!("the header field {field} is set twice"));
+        }
+        fields.push((field, text.clone()));
+    }
+    Ok(fields)
+}
+
+impl Recipe {
+    /// Blocking: reads files.
+    fn read(&self) -> Result<Target, Error> {
+        let url = match &self.place {
+            Place::Plain(url) => url.clone(),
+            Place::File(path) => {
+                let what = "the address";
+                let text = secret::word(what, path)?;
+                parse(&text).map_err(|reason| {
+                    let reason = format!("what stands there {reason}");
+                    Error::Secret { what, path: path.clone(), reason }
+                })?
+            }
+        };
+        let bearer = self.bearer_file.as_deref();
+        let bearer = bearer.map(|path| secret::word("the bearer token", path)).transpose()?;
+        let key = self.hmac.as_ref().map(|hmac| secret::line("the key", &hmac.secret_file));
+        let headers = self.headers.iter().map(|(name, text)| {
+            let value = match text {
+                HeaderText::Text(text) => text.clone(),
+                HeaderText::File(path) => secret::header_value("a header field", path)?,
+            };
+            Ok((name.clone(), value))
+        });
+        let headers = headers.collect::<Result<_, Error>>()?;
+        Ok(Target { url, bearer, headers, key: key.transpose()? })
+    }
+}
+
 impl Target {
+    fn headers(
+        &self,
+        notice: &Notice,
+        content_type: &'static str,
+        hmac: Option<&Hmac>,
+        body: &[u8],
+    ) -> Result<HeaderMap, Error> {
+        let mut headers = HeaderMap::new();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+        let mut put = |name: &str, text: &str, is_secret: bool| {
+            let named = HeaderName::from_bytes(name.as_bytes());
+            let value = HeaderValue::from_str(text);
+            let (Ok(name), Ok(mut value)) = (named, value) else {
+                return Err(Error::Interrupted(format!("the header field {name} cannot be sent")));
+            };
+            value.set_sensitive(is_secret);
+            headers.insert(name, value);
+            Ok(())
+        };
+        put(IDEMPOTENCY_KEY, notice.id.as_str(), false)?;
+        if let Some(bearer) = &self.bearer {
+            put(AUTHORIZATION.as_str(), &format!("Bearer {bearer}"), true)?;
+        }
+        for (name, value) in &self.headers {
+            put(name.as_str(), value, true)?;
+        }
+        if let (Some(hmac), Some(key)) = (hmac, &self.key) {
+            let seconds = clock::wall_time().as_millis() / 1000;
+            let now = hmac.timestamp_header.as_ref().map(|_| seconds.to_string());
+            if let (Some(name), Some(now)) = (&hmac.timestamp_header, &now) {
+                put(name, now, false)?;
+            }
+            put(&hmac.header, &signature::sign(key, now.as_deref(), body), false)?;
+        }
+        Ok(headers)
+    }
+
     /// A refusal's text for people: one line, bounded, without anything of our address or token that it
     /// echoes.
     fn shown(&self, text: &str) -> String {
@@ -111,11 +293,13 @@ impl Target {
         let host = self.url.host_str().unwrap_or_default();
         let secrets = address
             .chain(self.bearer.as_deref())
+            .chain(self.key.as_deref())
+            .chain(self.headers.iter().map(|(_, value)| value.as_str()))
             .filter(|part| part.len() >= MIN_SECRET_BYTES && *part != host);
         let clean = secrets.fold(text.to_owned(), |text, secret| text.replace(secret, "..."));
-        let line: Vec<_> = clean.split(|c: char| c.is_whitespace() || c.is_control()).collect();
-        let words = line.into_iter().filter(|word| !word.is_empty());
-        words.collect::<Vec<_>>().join(" ").chars().take(MAX_SHOWN_CHARS).collect()
+        let words: Vec<_> = clean.split(|c: char| c.is_whitespace() || c.is_control()).collect();
+        let words = words.into_iter().filter(|word| !word.is_empty());
+        plain(&words.collect::<Vec<_>>().join(" "), MAX_SHOWN_CHARS)
     }
 }
 
@@ -127,31 +311,15 @@ fn parse(text: &str) -> Result<Url, &'static str> {
     }
 }
 
-fn read(place: &Place, bearer_file: Option<&Path>) -> Result<Target, Error> {
-    let url = match place {
-        Place::Plain(url) => url.clone(),
-        Place::File(path) => {
-            let text = secret("the address", path)?;
-            let what = "the address";
-            parse(&text).map_err(|reason| {
-                let reason = format!("what stands there {reason}");
-                Error::Secret { what, path: path.clone(), reason }
-            })?
-        }
-    };
-    let bearer = bearer_file.map(|path| secret("the bearer token", path)).transpose()?;
-    Ok(Target { url, bearer })
-}
-
-/// The one word that a file holds.
-fn secret(what: &'static str, path: &Path) -> Result<String, Error> {
+/// The certificates of a PEM file.
+fn certificates(path: &Path) -> Result<Vec<Certificate>, Error> {
+    let what = "the certificates";
     let failed = |reason: String| Error::Secret { what, path: path.to_owned(), reason };
-    let text = fs::read_to_string(path).map_err(|error| failed(error.to_string()))?;
-    match text.trim() {
-        "" => Err(failed("the file is empty".to_owned())),
-        // Anything else could not stand in a header.
-        word if word.bytes().all(|byte| byte.is_ascii_graphic()) => Ok(word.to_owned()),
-        _ => Err(failed("it has spaces or letters that are not ASCII".to_owned())),
+    let pem = std::fs::read(path).map_err(|error| failed(error.to_string()))?;
+    match Certificate::from_pem_bundle(&pem) {
+        Ok(certificates) if !certificates.is_empty() => Ok(certificates),
+        Ok(_) => Err(failed("it holds no PEM certificate".to_owned())),
+        Err(error) => Err(failed(told(error))),
     }
 }
 
@@ -181,13 +349,15 @@ async fn beginning(mut response: Response) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn settings(url: Option<&str>, url_file: Option<&Path>) -> WebhookSettings {
         WebhookSettings {
             url: url.map(str::to_owned),
             url_file: url_file.map(Path::to_owned),
-            bearer_file: None,
+            ..WebhookSettings::to("")
         }
     }
 
@@ -215,11 +385,46 @@ mod tests {
         let target = Target {
             url: Url::parse("https://chat.example/hooks/T0SECRET0?key=K0SECRET0").unwrap(),
             bearer: Some("B0SECRET0".to_owned()),
+            headers: vec![(AUTHORIZATION, "GenieKey G0SECRET0".to_owned())],
+            key: None,
         };
         let echo =
             "Cannot POST /hooks/T0SECRET0?key=K0SECRET0\r\n\x1b[31m to chat.example as B0SECRET0";
         let shown = target.shown(echo);
         assert_eq!(shown, "Cannot POST /hooks/...?key=... [31m to chat.example as ...");
-        assert_eq!(target.shown(&"x".repeat(5000)).len(), MAX_SHOWN_CHARS);
+        assert_eq!(target.shown("no GenieKey G0SECRET0 here"), "no ... here");
+        assert_eq!(target.shown(&"x".repeat(5000)).chars().count(), MAX_SHOWN_CHARS);
+    }
+
+    #[test]
+    fn header_fields_are_checked_and_each_is_set_once() {
+        for (name, part) in [
+            ("X Team", "no name"),
+            ("X-Team\r\nX-Other", "no name"),
+            ("", "no name"),
+            ("Host", "set by the program"),
+            ("idempotency-key", "set by the program"),
+        ] {
+            let told = check_header_name(name).unwrap_err();
+            assert!(told.contains(part), "{name:?}: {told}");
+        }
+        for value in ["", " ", "a\r\nX-Other: 1", "ä"] {
+            assert!(check_header_value(value).is_err(), "{value:?}");
+        }
+        let field = |name: &str| (name.to_owned(), HeaderText::Text("1".to_owned()));
+        let with = |names: [&str; 2]| WebhookSettings {
+            headers: names.into_iter().map(field).collect(),
+            ..WebhookSettings::to("http://team")
+        };
+        assert!(problem(&with(["X-A", "x-a"])).contains("x-a is set twice"));
+        let signed = WebhookSettings {
+            hmac: Some(Hmac {
+                secret_file: "/nowhere".into(),
+                header: "X-a".into(),
+                timestamp_header: None,
+            }),
+            ..with(["x-A", "X-B"])
+        };
+        assert!(problem(&signed).contains("x-a is set twice"));
     }
 }

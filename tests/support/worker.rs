@@ -139,6 +139,18 @@ impl Worker {
         exchange(stream, "POST", target, &[("Content-Type", "application/json")], body)
     }
 
+    /// Any request to the control API.
+    pub(crate) fn ask(
+        &self,
+        method: &str,
+        target: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> Answer {
+        let answer = self.connect().and_then(|to| exchange(to, method, target, headers, body));
+        answer.unwrap_or_else(|error| panic!("{method} {target}: {error}"))
+    }
+
     /// Runs one of the program's commands against this worker.
     pub(crate) fn command(&self, arguments: &[&str]) -> Output {
         let mut command = Command::new(env!("CARGO_BIN_EXE_hindsight"));

@@ -113,6 +113,7 @@ fn storage(name: &str, settings: &upload::Settings) -> Part {
         upload::Settings::S3(s3) => {
             part("storage", name, "s3", format!("{} in {}", s3.bucket, s3.region))
         }
+        upload::Settings::Http(http) => part("storage", name, "http", http.url.clone()),
     }
 }
 
@@ -127,6 +128,10 @@ fn notifier(name: &str, settings: &notify::Settings) -> Part {
                 None => "an address from a file".to_owned(),
             };
             part("notifier", name, "webhook", place)
+        }
+        notify::Settings::Email(email) => {
+            let to = format!("{} to {}", place(&email.url), email.to.join(", "));
+            part("notifier", name, "email", to)
         }
     }
 }
