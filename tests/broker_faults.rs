@@ -341,7 +341,8 @@ async fn a_backlog_is_received_whole_within_bounded_memory() {
         let rate = f64::from(u32::try_from(BACKLOG).unwrap()) / took.as_secs_f64();
         println!(
             "{protocol:?}: a backlog of {BACKLOG} received in {took:.1?} ({rate:.0}/s), memory grew by \
-             {grown} MiB"
+             {grown} MiB to {} MiB",
+            peak / 1024
         );
         assert!(source.is_quiet().await, "nothing came twice");
         assert!(source.seen.values().all(|times| *times == 1), "each came once");
