@@ -15,6 +15,7 @@ pub mod libpcap;
 pub mod pcapng;
 pub mod random;
 pub mod ring;
+pub mod service;
 pub mod spawn;
 pub mod telemetry;
 pub mod units;

@@ -20,7 +20,7 @@ use hindsight::model::{
 use hindsight::source::Content;
 use hindsight::source::format::MAX_BODY_BYTES;
 use hindsight::spawn;
-use hindsight::worker::{Handle, Request, Status, StopAnswer};
+use hindsight::worker::{ConfigurationStatus, Handle, Request, SpoolStatus, Status, StopAnswer};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
@@ -476,8 +476,10 @@ impl Worker {
     fn start(captures: Vec<Capture>) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let socket = directory.path().join("control.sock");
-        let settings =
-            Settings { socket: socket.clone(), listen: vec!["127.0.0.1:0".parse().unwrap()] };
+        let settings = Settings {
+            socket: socket.clone(),
+            listen: vec![SocketAddr::from(([127, 0, 0, 1], 0)).into()],
+        };
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
@@ -546,6 +548,14 @@ async fn answer(mut inbox: mpsc::Receiver<Request>, captures: Vec<Capture>) {
             Request::Outcomes { reply, .. } => drop(reply.send(Vec::new())),
             Request::Recorders { reply } => drop(reply.send(status().recorders)),
             Request::Status { reply } => drop(reply.send(Box::new(status()))),
+            Request::Create { .. }
+            | Request::Delete { .. }
+            | Request::DriveAgain { .. }
+            | Request::File { .. }
+            | Request::StoragesCheck { .. }
+            | Request::Reload { .. }
+            | Request::Audit { .. }
+            | Request::Audits { .. } => panic!("not asked here"),
         }
     }
 }
@@ -616,6 +626,7 @@ fn done_capture() -> Capture {
         }],
         segments: vec![segment(id)],
         coalesced: 3,
+        deleted: false,
     }
 }
 
@@ -700,6 +711,13 @@ fn status() -> Status {
         version: "0.1.0".to_owned(),
         host: "edge-7".to_owned(),
         started_at: TRIGGER,
+        ready: true,
+        configuration: ConfigurationStatus {
+            file: None,
+            loaded_at: TRIGGER,
+            error: None,
+            needs_restart: Vec::new(),
+        },
         sources: vec![health("plant", "mqtt", None)],
         storages: vec![health("archive", "azure", Some("connection refused"))],
         notifiers: Vec::new(),
@@ -725,5 +743,7 @@ fn status() -> Status {
         removals_waiting: 0,
         notices_waiting: 0,
         unexplained_files: 2,
+        spool: SpoolStatus::default(),
+        upstream_losses: 0,
     }
 }

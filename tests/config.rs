@@ -4,9 +4,10 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use hindsight::config::{Config, DEFAULT, Environment};
+use hindsight::config::{Config, DEFAULT, Environment, Listen};
 use hindsight::{notify, source, upload};
 
 /// A folder with a configuration, a rule, and files for secrets.
@@ -15,7 +16,7 @@ struct Folder(tempfile::TempDir);
 impl Folder {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        for secret in ["one", "two", "three"] {
+        for secret in ["one", "two", "three", "five"] {
             fs::write(folder.path().join(secret), "secret").unwrap();
         }
         for template in ["t1", "t2", "t3"] {
@@ -70,25 +71,28 @@ memory: 32MiB, bytes_per_packet: 128, promiscuous: true, on_demand: { memory: 8M
 sources:
   plant:
     mqtt:
-      url: mqtt://broker:1883
+      url: mqtts://broker:1883
       topics:
         - filter: alerts/#
           format: alertmanager
         - filter: metrics/#
           format: json
-          fields:
-            name: f1
-            status: f2
-            severity: f3
-            value: f4
-            starts_at: f5
-            fingerprint: f6
-            labels: f7
-            annotations: f8
+          fields: { name: f1, status: f2, severity: f3, value: f4, starts_at: f5, fingerprint: f6, \
+labels: f7, annotations: f8 }
       client_id: plant-client
       username: plant-user
       password_file: one
       ca_file: two
+      protocol: 3.1.1
+      client_cert_file: one
+      client_key_file: two
+      retained: true
+      max_event_age: 10m
+  named: { mqtt: { url: mqtt://named:1883, topics: [{ filter: a, format: alertmanager }], username_file: one } }
+  basic: { webhook: { path: /hooks/basic, format: json, basic: { username: ba, password_file: one }, \
+max_event_age: 9m } }
+  signed: { webhook: { path: /hooks/s, format: json, client_certificate: required, hmac: { \
+secret_file: one, header: X-H, timestamp_header: X-T, tolerance: 2m } } }
   hook:
     webhook: { path: /hooks/a, format: json, fields: { name: g1 }, bearer_file: one }
 storages:
@@ -117,7 +121,9 @@ notifiers:
   team: { webhook: { url: \"http://team/x\", bearer_file: one, template: slack, events: [failed] } }
   secret-team: { webhook: { url_file: one, ca_file: two, template_file: t1, \
 headers: { X-Plain: h1, X-Secret: { file: one } }, \
-hmac: { secret_file: one, header: X-Sig, timestamp_header: X-Time } } }
+hmac: { secret_file: five, header: X-Sig, timestamp_header: Y-When } } }
+  shown: { mqtt: { url: \"mqtts://shown:8883\", topic: t, username_file: five, \
+client_cert_file: five, client_key_file: five } }
   mail: { email: { url: \"smtps://mail:465\", from: from@example.org, \
 to: [one@example.org, two@example.org], username: mail-user, password_file: one, ca_file: two, \
 text_template_file: t1, html_template_file: t2, events: [partial, failed] } }
@@ -128,7 +134,8 @@ keep_segments: 5 }, format: pcap, compression: zstd }
   storage: archive
   notify: [bus]
 ceilings: { duration: 4h, bytes: 900MiB, concurrent: 8, captures_per_hour: 30, memory: 2GiB }
-control: { socket: run/control.sock, listen: [\"127.0.0.1:9189\"] }
+control: { socket: run/control.sock, listen: [\"127.0.0.1:9189\", { address: \"[::]:9190\", \
+tls: { cert_file: one, key_file: two, client_ca_file: three }, tokens_file: one }] }
 ";
 
 /// For every key: where it is, and another value for it in [`FULL`].
@@ -147,7 +154,7 @@ const KEYS: &[(&str, &str, &str)] = &[
     ("recorder.memory", "32MiB", "33MiB"),
     ("recorder.bytes_per_packet", "bytes_per_packet: 128", "bytes_per_packet: 0"),
     ("recorder.promiscuous", "promiscuous: true,", "promiscuous: false,"),
-    ("mqtt source.url", "mqtt://broker:1883", "mqtts://broker:8883"),
+    ("mqtt source.url", "mqtts://broker:1883", "mqtts://broker:8883"),
     ("mqtt source.topics", "        - filter: alerts/#\n          format: alertmanager\n", ""),
     ("mqtt source.client_id", "plant-client", "other-client"),
     ("mqtt source.username", "plant-user", "other-user"),
@@ -156,18 +163,20 @@ const KEYS: &[(&str, &str, &str)] = &[
         "username: plant-user\n      password_file: one",
         "username: plant-user\n      password_file: three",
     ),
-    ("mqtt source.ca_file", "ca_file: two\n  hook", "ca_file: three\n  hook"),
+    ("mqtt source.ca_file", "ca_file: two\n      protocol", "ca_file: three\n      protocol"),
+    ("mqtt source.protocol", "protocol: 3.1.1", "protocol: 5"),
+    ("mqtt source.client_cert_file", "client_cert_file: one", "client_cert_file: three"),
+    ("mqtt source.client_key_file", "client_key_file: two", "client_key_file: three"),
+    ("mqtt source.retained", "retained: true", "retained: false"),
+    ("mqtt source.max_event_age", "max_event_age: 10m", "max_event_age: 11m"),
+    ("mqtt source.username_file", "username_file: one", "username_file: two"),
     ("topic.filter", "alerts/#", "alerts/+"),
     (
         "topic.format",
         "filter: alerts/#\n          format: alertmanager",
         "filter: alerts/#\n          format: json",
     ),
-    (
-        "topic.fields",
-        "          fields:\n            name: f1\n            status: f2\n",
-        "          fields:\n",
-    ),
+    ("topic.fields", "fields: { name: f1, status: f2, ", "fields: { "),
     ("fields.name", "name: f1", "name: x"),
     ("fields.status", "status: f2", "status: x"),
     ("fields.severity", "severity: f3", "severity: x"),
@@ -180,6 +189,16 @@ const KEYS: &[(&str, &str, &str)] = &[
     ("webhook source.format", "format: json, fields: { name: g1 }", "format: alertmanager"),
     ("webhook source.fields", "{ name: g1 }", "{ name: g2 }"),
     ("webhook source.bearer_file", "{ name: g1 }, bearer_file: one", "{ name: g1 }"),
+    ("webhook source.basic", "username: ba", "username: bb"),
+    ("webhook source.hmac", "secret_file: one", "secret_file: two"),
+    ("webhook source.client_certificate", "client_certificate: required, ", ""),
+    ("webhook source.max_event_age", "max_event_age: 9m", "max_event_age: 8m"),
+    ("basic.username", "username: ba", "username: bb"),
+    ("basic.password_file", "ba, password_file: one", "ba, password_file: two"),
+    ("hmac.secret_file", "secret_file: one", "secret_file: two"),
+    ("hmac.header", "header: X-H", "header: X-I"),
+    ("hmac.timestamp_header", "timestamp_header: X-T", "timestamp_header: X-U"),
+    ("hmac.tolerance", "tolerance: 2m", "tolerance: 3m"),
     ("directory.path", "path: captures", "path: /captures"),
     ("azure.account", "acc,", "acc3,"),
     ("azure.container", "cont,", "cont3,"),
@@ -201,6 +220,9 @@ const KEYS: &[(&str, &str, &str)] = &[
         "username: bus-user\n      password_file: three",
     ),
     ("mqtt notifier.ca_file", "ca_file: two\n      events", "ca_file: three\n      events"),
+    ("mqtt notifier.username_file", "username_file: five", "username_file: three"),
+    ("mqtt notifier.client_cert_file", "client_cert_file: five", "client_cert_file: three"),
+    ("mqtt notifier.client_key_file", "client_key_file: five", "client_key_file: three"),
     ("mqtt notifier.events", "[completed]", "[completed, started]"),
     ("webhook notifier.url", "http://team/x", "http://team/y"),
     ("webhook notifier.url_file", "url_file: one", "url_file: two"),
@@ -215,9 +237,9 @@ const KEYS: &[(&str, &str, &str)] = &[
     ("webhook notifier.template_file", ", template_file: t1", ", template_file: t3"),
     ("webhook notifier.headers", "X-Plain: h1", "X-Plain: h2"),
     ("header field.file", "{ file: one }", "{ file: two }"),
-    ("webhook notifier.hmac.secret_file", "{ secret_file: one", "{ secret_file: two"),
+    ("webhook notifier.hmac.secret_file", "{ secret_file: five", "{ secret_file: two"),
     ("webhook notifier.hmac.header", "X-Sig", "X-Other"),
-    ("webhook notifier.hmac.timestamp_header", "X-Time", "X-When"),
+    ("webhook notifier.hmac.timestamp_header", "Y-When", "Y-Then"),
     ("email notifier.url", "smtps://mail:465", "smtp+starttls://mail:587"),
     ("email notifier.from", "from@", "other@"),
     ("email notifier.to", "two@", "three@"),
@@ -255,6 +277,12 @@ const KEYS: &[(&str, &str, &str)] = &[
     ("ceilings.captures_per_hour", "captures_per_hour: 30", "captures_per_hour: 31"),
     ("control.socket", "run/control.sock", "run/other.sock"),
     ("control.listen", "127.0.0.1:9189", "[::1]:9189"),
+    ("listen.address", "[::]:9190", "[::]:9191"),
+    ("listen.tls", "cert_file: one, key", "cert_file: three, key"),
+    ("listen.tokens_file", "tokens_file: one", "tokens_file: two"),
+    ("tls.cert_file", "cert_file: one, key", "cert_file: three, key"),
+    ("tls.key_file", "key_file: two, client_ca", "key_file: one, client_ca"),
+    ("tls.client_ca_file", "client_ca_file: three", "client_ca_file: one"),
 ];
 
 /// For every mapping: the name that [`KEYS`] has for it, and where in [`FULL`] a key could be added.
@@ -265,17 +293,21 @@ const MAPPINGS: &[(&str, &str)] = &[
     ("recorder", "recorder: { "),
     ("interface", "{ name: eth1, "),
     ("recorder.on_demand", "on_demand: { "),
-    ("mqtt source", "    mqtt:\n      url: mqtt://broker:1883\n"),
+    ("mqtt source", "    mqtt:\n      url: mqtts://broker:1883\n"),
     ("topic", "        - filter: alerts/#\n"),
-    ("fields", "          fields:\n"),
+    ("fields", "fields: { name: f1, "),
     ("webhook source", "webhook: { path: /hooks/a, "),
+    ("basic", "basic: { username: ba, "),
+    ("hmac", "header: X-H, "),
+    ("listen", "{ address: \"[::]:9190\", "),
+    ("tls", "tls: { cert_file: one, "),
     ("directory", "directory: { "),
     ("azure", "azure: { account: acc, "),
     ("s3", "    s3:\n      bucket: buck\n"),
     ("mqtt notifier", "    mqtt:\n      url: mqtt://out:1883\n"),
     ("webhook notifier", "webhook: { url: \"http://team/x\", "),
     ("header field", "X-Secret: { "),
-    ("webhook notifier.hmac", "hmac: { "),
+    ("webhook notifier.hmac", "file: one } }, hmac: { "),
     ("email notifier", "email: { "),
     ("defaults", "defaults:\n"),
     ("defaults.capture", "  capture: { "),
@@ -340,7 +372,7 @@ fn the_embedded_default_is_what_runs_without_a_file() {
     assert_eq!(config.state_directory, Path::new("/var/lib/hindsight"));
     assert_eq!(config.capture.spool, Path::new("/var/lib/hindsight/spool"));
     assert_eq!(config.control.socket, Path::new("/run/hindsight/control.sock"));
-    assert_eq!(config.control.listen, ["127.0.0.1:9188".parse().unwrap()]);
+    assert_eq!(config.control.listen, [Listen::from(SocketAddr::from(([127, 0, 0, 1], 9188)))]);
     assert_eq!((config.ceilings.concurrent, config.ceilings.captures_per_hour), (16, 60));
     assert!(config.notifiers.is_empty());
     let [("hook", source::Settings::Webhook(hook))] =
@@ -348,7 +380,7 @@ fn the_embedded_default_is_what_runs_without_a_file() {
     else {
         panic!("{:?}", config.sources);
     };
-    assert_eq!((hook.path.as_str(), &hook.bearer_file), ("/hooks/alertmanager", &None));
+    assert_eq!((hook.path.as_str(), &hook.auth.bearer_file), ("/hooks/alertmanager", &None));
     let local = upload::Settings::Directory { path: "/var/lib/hindsight/captures".into() };
     assert_eq!(config.storages, [("local".to_owned(), local)].into());
 }
@@ -398,7 +430,7 @@ fn the_examples_in_the_default_are_valid() {
         text = text.replace(path, to);
     }
     let config = folder.load(&text).unwrap_or_else(|told| panic!("{}", told.join("\n")));
-    assert_eq!(config.sources.len(), 2);
+    assert_eq!(config.sources.len(), 3);
     assert_eq!(config.storages.len(), 3);
     assert_eq!(config.notifiers.len(), 3);
 }
@@ -516,7 +548,7 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     (
         "memory: 2GiB",
         "memory: 100MiB",
-        "config.yaml:61:88: the rings need 104MiB, above ceilings.memory 100MiB (eth0 32MiB, eth1 64MiB, one ring on demand 8MiB); lower recorder.memory, or raise ceilings.memory",
+        "config.yaml:62:88: the rings need 104MiB, above ceilings.memory 100MiB (eth0 32MiB, eth1 64MiB, one ring on demand 8MiB); lower recorder.memory, or raise ceilings.memory",
     ),
     (
         "  plant:",
@@ -524,12 +556,12 @@ const MISTAKES: &[(&str, &str, &str)] = &[
         "config.yaml:7:3: `Plant` cannot be a name; take lower-case letters, digits, `_` and `-`, at most 64",
     ),
     (
-        "mqtt://broker:1883",
+        "mqtts://broker:1883",
         "broker:1883",
         "config.yaml:9:12: this is no address; it begins with mqtt:// or mqtts://",
     ),
     (
-        "mqtt://broker:1883",
+        "mqtts://broker:1883",
         "http://broker",
         "config.yaml:9:12: `http://` is not known here; an address begins with mqtt:// or mqtts://",
     ),
@@ -537,7 +569,63 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     (
         "      username: plant-user\n",
         "",
-        "config.yaml:25:22: a password needs a `username`; add the key",
+        "config.yaml:17:22: a password needs a `username`; add the key",
+    ),
+    (
+        "username_file: one",
+        "username: u, username_file: one",
+        "config.yaml:25:119: there are two user names; keep username or username_file",
+    ),
+    ("3.1.1", "3.1", "config.yaml:20:17: unknown value `3.1`; known here: 5, 3.1.1"),
+    (
+        "      client_key_file: two\n",
+        "",
+        "config.yaml:21:25: a certificate needs its key; add `client_key_file`",
+    ),
+    (
+        "mqtts://broker:1883",
+        "mqtt://broker:1883",
+        "config.yaml:21:25: a certificate is shown over TLS only; write the address with mqtts://",
+    ),
+    (
+        "max_event_age: 10m",
+        "max_event_age: 0s",
+        "config.yaml:24:22: with this age no event is acted on; give more, or leave the key out",
+    ),
+    (
+        "username: ba",
+        "username: b:a",
+        "config.yaml:26:76: this cannot be a user name; take one without a colon",
+    ),
+    (
+        "json, basic: {",
+        "json, bearer_file: one, basic: {",
+        "config.yaml:26:82: a sender can show one of the two only: a token, or a name and a password; keep basic or bearer_file",
+    ),
+    (
+        "header: X-H",
+        "header: \"X H\"",
+        "config.yaml:27:118: `X H` is no name of a header; take letters, digits, `-` and `_`, at most 64",
+    ),
+    (
+        "tolerance: 2m",
+        "tolerance: 2h",
+        "config.yaml:27:157: a signature is taken for 1s to 1h around its time; 5m is usual",
+    ),
+    (
+        ", client_ca_file: three",
+        "",
+        "config.yaml:27:74: at no address can a client show a certificate; give one of control.listen `tls` with `client_ca_file`",
+    ),
+    (
+        "key_file: two, client_ca",
+        "key_file: four, client_ca",
+        "config.yaml:63:122: four cannot be read: No such file or directory (os error 2); create it, readable for the worker's user",
+    ),
+    (
+        "\"[::]:9190\"",
+        "\"127.0.0.1:9189\"",
+        "config.yaml:63:76: `127.0.0.1:9189` is named twice; name each address once",
     ),
     (
         "fields: { name: g1 }",
@@ -643,49 +731,49 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     (
         "X-Plain: h1",
         "x-sig: h1",
-        "config.yaml:54:160: `headers` sets this header field, too; remove one",
+        "config.yaml:54:161: `headers` sets this header field, too; remove one",
     ),
     (
-        "header: X-Time",
+        "header: Y-When",
         "header: X-sig",
-        "config.yaml:54:187: this is the header field of the signature; take another",
+        "config.yaml:54:188: this is the header field of the signature; take another",
     ),
     (
         "[partial, failed]",
         "[partial, partial]",
-        "config.yaml:55:230: `partial` stands here twice; remove one",
+        "config.yaml:56:230: `partial` stands here twice; remove one",
     ),
     (
         "[partial, failed]",
         "[]",
-        "config.yaml:55:220: this notifier gets nothing; name what it gets, or remove it",
+        "config.yaml:56:220: this notifier gets nothing; name what it gets, or remove it",
     ),
     (
         "[partial, failed]",
         "[ended]",
-        "config.yaml:55:221: unknown value `ended`; known here: completed, partial, failed, started, suppressed, upstream_loss",
+        "config.yaml:56:221: unknown value `ended`; known here: completed, partial, failed, started, suppressed, upstream_loss",
     ),
     (
         "smtps://mail:465",
         "mail:465",
-        "config.yaml:55:25: this is no address; it begins with smtps:// or smtp+starttls:// or smtp://",
+        "config.yaml:56:25: this is no address; it begins with smtps:// or smtp+starttls:// or smtp://",
     ),
     (
         "smtps://mail:465",
         "smtp://mail",
-        "config.yaml:55:140: `smtp://` would send this password unencrypted; write smtps:// or smtp+starttls://",
+        "config.yaml:56:140: `smtp://` would send this password unencrypted; write smtps:// or smtp+starttls://",
     ),
     (
         "one@example.org",
         "one",
-        "config.yaml:55:74: `one` is no mail address; write name@host or Name <name@host>",
+        "config.yaml:56:74: `one` is no mail address; write name@host or Name <name@host>",
     ),
     (
         "[one@example.org, two@example.org]",
         "[]",
-        "config.yaml:55:73: there is no recipient; add a mail address",
+        "config.yaml:56:73: there is no recipient; add a mail address",
     ),
-    ("username: mail-user, ", "", "config.yaml:55:124: a password needs a `username`; add the key"),
+    ("username: mail-user, ", "", "config.yaml:56:124: a password needs a `username`; add the key"),
     (
         "http://team/x",
         "http://user:pw@team/x",
@@ -694,62 +782,62 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     (
         "rules: [rules]",
         "rules: [rulez]",
-        "config.yaml:56:9: rulez does not exist; create it, or name another one",
+        "config.yaml:57:9: rulez does not exist; create it, or name another one",
     ),
     (
         "storage: archive",
         "storage: archiv",
-        "config.yaml:59:12: unknown storage `archiv`; did you mean `archive`?",
+        "config.yaml:60:12: unknown storage `archiv`; did you mean `archive`?",
     ),
     (
         "notify: [bus]",
         "notify: [buss]",
-        "config.yaml:60:12: unknown notifier `buss`; did you mean `bus`?",
+        "config.yaml:61:12: unknown notifier `buss`; did you mean `bus`?",
     ),
     (
         "duration: 90s",
         "duration: 5h",
-        "config.yaml:58:50: defaults.capture.limits.duration 5h is above ceilings.duration 4h; lower the default, or raise the ceiling",
+        "config.yaml:59:50: defaults.capture.limits.duration 5h is above ceilings.duration 4h; lower the default, or raise the ceiling",
     ),
     (
         "duration: 90s",
         "duration: 90",
-        "config.yaml:58:50: '90' is not a duration; write a number with a unit, as in 250ms, 30s, 5m or 1h30m",
+        "config.yaml:59:50: '90' is not a duration; write a number with a unit, as in 250ms, 30s, 5m or 1h30m",
     ),
     (
         "100MiB",
         "100 MiB",
-        "config.yaml:58:62: '100 MiB' is not a size; write bytes, or a number with a unit, as in 1500, 64KiB or 200MiB",
+        "config.yaml:59:62: '100 MiB' is not a size; write bytes, or a number with a unit, as in 1500, 64KiB or 200MiB",
     ),
     (
         "segment_bytes: 20MiB",
         "segment_bytes: 4KiB",
-        "config.yaml:58:85: files of 4KiB have no room beside what they say of themselves; give limits.segment_bytes at least 64KiB",
+        "config.yaml:59:85: files of 4KiB have no room beside what they say of themselves; give limits.segment_bytes at least 64KiB",
     ),
     (
         "segment_bytes: 20MiB",
         "segment_bytes: 21MiB",
-        "config.yaml:58:107: 5 files of limits.segment_bytes 21MiB are 105MiB, above limits.bytes 100MiB; keep fewer, make them smaller, or raise limits.bytes",
+        "config.yaml:59:107: 5 files of limits.segment_bytes 21MiB are 105MiB, above limits.bytes 100MiB; keep fewer, make them smaller, or raise limits.bytes",
     ),
     (
         "segment_bytes: 20MiB, ",
         "",
-        "config.yaml:58:85: `keep_segments` needs `segment_bytes`; add the size of a file, as in segment_bytes: 50MiB",
+        "config.yaml:59:85: `keep_segments` needs `segment_bytes`; add the size of a file, as in segment_bytes: 50MiB",
     ),
     (
         "format: pcap,",
         "format: pcapp,",
-        "config.yaml:58:120: unknown value `pcapp`; did you mean `pcap`?",
+        "config.yaml:59:120: unknown value `pcapp`; did you mean `pcap`?",
     ),
     (
         "concurrent: 8",
         "concurrent: 0",
-        "config.yaml:61:54: expected a whole number from 1 to 1000, found 0",
+        "config.yaml:62:54: expected a whole number from 1 to 1000, found 0",
     ),
     (
         "127.0.0.1:9189",
         "localhost:9189",
-        "config.yaml:62:47: `localhost:9189` is no address to listen on; write an IP address and a port, as in 127.0.0.1:9188 or [::]:9188",
+        "config.yaml:63:47: `localhost:9189` is no address to listen on; write an IP address and a port, as in 127.0.0.1:9188 or [::]:9188",
     ),
 ];
 
@@ -760,6 +848,21 @@ fn every_mistake_has_its_place_and_its_remedy() {
         let told = folder.problems(&FULL.replace(from, to));
         assert_eq!(told, [*expected], "{to}");
     }
+}
+
+#[test]
+fn tokens_do_not_cross_a_network_without_tls() {
+    let folder = Folder::new();
+    let listen = |entry: &str| format!("version: 1\ncontrol: {{ listen: [{entry}] }}\n");
+    let open = listen("{ address: \"0.0.0.0:9188\", tokens_file: one }");
+    assert_eq!(
+        folder.problems(&open),
+        [
+            "config.yaml:2:61: without TLS the tokens could be read on the network; add `tls`, or listen on \
+          a loopback address"
+        ]
+    );
+    assert!(folder.load(&listen("{ address: \"127.0.0.1:9188\", tokens_file: one }")).is_ok());
 }
 
 #[test]
@@ -845,8 +948,9 @@ fn a_password_in_an_address_is_not_shown() {
 #[test]
 fn two_clients_of_a_broker_cannot_have_one_id() {
     let folder = Folder::new();
-    let text =
-        FULL.replace("bus-client", "plant-client").replace("mqtt://out:1883", "mqtt://broker:1883");
+    let text = FULL
+        .replace("bus-client", "plant-client")
+        .replace("mqtt://out:1883", "mqtts://broker:1883");
     assert_eq!(
         folder.problems(&text),
         [
@@ -881,7 +985,7 @@ fn mistakes_of_the_configuration_and_of_the_rules_are_told_together() {
     let places: Vec<&str> = told.iter().map(|line| line.split(": ").next().unwrap()).collect();
     assert_eq!(
         places,
-        ["config.yaml:5:114", "config.yaml:61:54", "rules/b.yaml:3:24", "rules/b.yaml:3:39"]
+        ["config.yaml:5:114", "config.yaml:62:54", "rules/b.yaml:3:24", "rules/b.yaml:3:39"]
     );
     // A part that could not be read may be the one that the rule names.
     let text = text.replace("    s3:", "    s4:");

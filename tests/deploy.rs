@@ -39,6 +39,14 @@ fn the_service_has_one_capability_and_can_gain_none() {
 }
 
 #[test]
+fn a_service_that_hangs_is_noticed_and_a_reload_reaches_it() {
+    assert_eq!(unit_values("Type"), ["notify"]);
+    assert_eq!(unit_values("WatchdogSec"), ["60s"]);
+    assert_eq!(unit_values("ExecReload"), ["/bin/kill -HUP $MAINPID"]);
+    assert_eq!(unit_values("DynamicUser"), ["yes"]);
+}
+
+#[test]
 fn the_service_leaves_no_packet_in_a_core_dump_or_a_readable_file() {
     assert_eq!(unit_values("LimitCORE"), ["0"]);
     assert_eq!(unit_values("UMask"), ["0077"]);
@@ -103,6 +111,39 @@ fn every_setting_that_the_shipped_configuration_suggests_is_valid() {
     assert_eq!(config.sources.keys().collect::<Vec<_>>(), ["hook", "plant"]);
     assert_eq!(config.storages.keys().collect::<Vec<_>>(), ["archive", "bucket", "local"]);
     assert_eq!(config.notifiers.keys().collect::<Vec<_>>(), ["bus", "team"]);
+}
+
+/// A text that stands in a YAML file as a block: `key: |` and what is indented under it.
+fn block(yaml: &str, key: &str) -> String {
+    let start = format!("  {key}: |\n");
+    let rest = yaml.split_once(&start).map_or("", |(_, rest)| rest);
+    let lines = rest.lines().take_while(|line| line.is_empty() || line.starts_with("    "));
+    lines.map(|line| format!("{}\n", line.get(4..).unwrap_or_default())).collect()
+}
+
+#[test]
+fn the_configuration_of_the_daemon_set_loads_with_its_rule() {
+    let manifest = fs::read_to_string(shipped("deploy/kubernetes/daemonset.yaml")).unwrap();
+    let config = load_shipped(|path, _text| match path {
+        "config.yaml" => block(&manifest, "config.yaml"),
+        _ => block(&manifest, "rules.yaml"),
+    });
+    assert_eq!(config.rules.len(), 1);
+    assert_eq!(config.control.listen.len(), 1);
+}
+
+#[test]
+fn containers_have_the_one_capability_and_can_gain_none() {
+    let manifest = fs::read_to_string(shipped("deploy/kubernetes/daemonset.yaml")).unwrap();
+    for line in [
+        "allowPrivilegeEscalation: false",
+        "readOnlyRootFilesystem: true",
+        "drop: [ALL]",
+        "add: [NET_RAW]",
+    ] {
+        assert!(manifest.contains(line), "{line}");
+    }
+    assert!(!manifest.contains("privileged: true"));
 }
 
 #[test]

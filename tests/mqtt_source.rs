@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use hindsight::clock;
 use hindsight::model::Health;
-use hindsight::source::format::{Format, MAX_BODY_BYTES};
-use hindsight::source::mqtt::{self, Settings, Topic};
+use hindsight::source::format::{Format, MAX_BODY_BYTES, json};
+use hindsight::source::mqtt::{self, Protocol, Settings, Topic};
 use hindsight::source::{Content, Delivery};
 use support::broker::{Broker, tls_file};
 use support::place::Place;
@@ -32,6 +32,8 @@ struct Source {
     health: watch::Receiver<Health>,
     stop: CancellationToken,
     task: JoinHandle<()>,
+    /// Whether the broker had the session, at each connection.
+    sessions: Vec<bool>,
 }
 
 fn settings(broker: &Broker) -> Settings {
@@ -39,9 +41,15 @@ fn settings(broker: &Broker) -> Settings {
         url: broker.url(),
         client_id: "hindsight-edge-7-plant".into(),
         topics: vec![Topic { filter: "alerts/#".into(), format: Format::Alertmanager }],
+        protocol: Protocol::V5,
         username: None,
+        username_file: None,
         password_file: None,
         ca_file: None,
+        client_cert_file: None,
+        client_key_file: None,
+        retained: false,
+        max_event_age: None,
     }
 }
 
@@ -61,7 +69,7 @@ impl Source {
         let stop = CancellationToken::new();
         let run = mqtt::run("plant".into(), settings, sender, told, stop.clone());
         let task = hindsight::spawn::task("plant", run);
-        Self { deliveries, health, stop, task }
+        Self { deliveries, health, stop, task, sessions: Vec::new() }
     }
 
     /// One with the usual settings, which has its session at the broker.
@@ -71,21 +79,53 @@ impl Source {
         source
     }
 
-    /// Waits until `status` would say so.
+    /// Waits until `status` would say so; records connections meanwhile, and expects no message.
     async fn until(&mut self, says: impl Fn(&Health) -> bool) -> Health {
-        let told = self.health.clone();
-        match timeout(LIMIT, self.health.wait_for(|health| says(health))).await {
-            Ok(health) => health.unwrap().clone(),
-            Err(_) => panic!("never came to it: {:?}", told.borrow()),
+        let mut health = self.health.clone();
+        let reached = async {
+            loop {
+                tokio::select! {
+                    biased;
+                    told = health.wait_for(|health| says(health)) => return told.unwrap().clone(),
+                    delivery = self.deliveries.recv() => {
+                        let delivery = self.connections(delivery.unwrap());
+                        assert!(delivery.is_none(), "nothing was published: {delivery:?}");
+                    }
+                }
+            }
+        };
+        match timeout(LIMIT, reached).await {
+            Ok(health) => health,
+            Err(_) => panic!("never came to it: {:?}", self.health.borrow()),
         }
     }
 
     async fn connected(&mut self) -> Health {
-        self.until(|health| health.ok && health.state.starts_with("connected")).await
+        self.until(|health| health.ok && health.state == "connected").await
+    }
+
+    /// Records a connection as the worker does; gives back what else it is.
+    fn connections(&mut self, delivery: Delivery) -> Option<Delivery> {
+        let Content::Session { source, key, present } = &delivery.content else {
+            return Some(delivery);
+        };
+        assert_eq!(source, "plant");
+        assert!(key.starts_with("mqtt") && key.ends_with(" hindsight-edge-7-plant"), "{key}");
+        self.sessions.push(*present);
+        delivery.done.send(Vec::new()).unwrap();
+        None
     }
 
     async fn next(&mut self) -> Delivery {
-        timeout(LIMIT, self.deliveries.recv()).await.expect("a message comes").unwrap()
+        let message = async {
+            loop {
+                let delivery = self.deliveries.recv().await.unwrap();
+                if let Some(message) = self.connections(delivery) {
+                    return message;
+                }
+            }
+        };
+        timeout(LIMIT, message).await.expect("a message comes")
     }
 
     /// The next message, answered as recorded.
@@ -96,7 +136,7 @@ impl Source {
     }
 
     async fn is_quiet(&mut self) -> bool {
-        timeout(QUIET, self.deliveries.recv()).await.is_err()
+        timeout(QUIET, self.next()).await.is_err()
     }
 
     /// Stops it as the worker does; it must not take long.
@@ -113,14 +153,14 @@ fn alert(name: &str) -> String {
 fn name(content: &Content) -> &str {
     match content {
         Content::Events(events) => &events.first().unwrap().name,
-        Content::Rejected(rejected) => panic!("rejected: {rejected:?}"),
+        other @ (Content::Rejected(_) | Content::Session { .. }) => panic!("no events: {other:?}"),
     }
 }
 
 fn reason(content: &Content) -> &str {
     match content {
         Content::Rejected(rejected) => &rejected.reason,
-        Content::Events(events) => panic!("read: {events:?}"),
+        other @ (Content::Events(_) | Content::Session { .. }) => panic!("read: {other:?}"),
     }
 }
 
@@ -212,16 +252,19 @@ async fn a_broker_that_comes_back_with_our_session_goes_on_where_it_was() {
 }
 
 #[tokio::test]
-async fn a_broker_that_lost_our_session_is_told_as_possible_loss() {
+async fn whether_the_broker_still_had_our_session_is_told_at_each_connection() {
     let mut broker = Broker::start_forgetful(&Place::Host);
     let mut source = Source::connect(&broker).await;
     broker.kill();
     source.until(|health| !health.ok).await;
     broker.restart();
-    let health = source.connected().await;
-    assert!(health.state.contains("possible upstream loss"), "{health:?}");
+    source.connected().await;
+    assert_eq!(source.sessions, [false, false]);
     broker.publish("alerts/a", alert("After"));
     assert_eq!(name(&source.record().await), "After");
+    source.end().await;
+    let source = Source::connect(&broker).await;
+    assert_eq!(source.sessions, [true]);
     source.end().await;
 }
 
@@ -256,6 +299,63 @@ async fn retained_messages_are_old_news() {
 }
 
 #[tokio::test]
+async fn retained_messages_are_events_where_they_are_asked_for() {
+    for protocol in [Protocol::V5, Protocol::V311] {
+        let broker = Broker::start_forgetful(&Place::Host);
+        broker.publish_retained("alerts/a", alert("Old"));
+        let asking = Settings { retained: true, protocol, ..settings(&broker) };
+        let mut source = Source::start(asking.clone());
+        assert_eq!(name(&source.record().await), "Old");
+        source.end().await;
+        let mut source = Source::start(asking);
+        // MQTT 3.1.1 has no way to ask for those of new subscriptions only.
+        if protocol == Protocol::V311 {
+            assert_eq!(name(&source.record().await), "Old");
+        }
+        assert!(source.is_quiet().await, "{protocol:?}");
+        source.end().await;
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_asked_for_in_a_session_that_could_not_be_recorded() {
+    let broker = Broker::start_forgetful(&Place::Host);
+    let mut source = Source::start(settings(&broker));
+    let first = timeout(LIMIT, source.deliveries.recv()).await.unwrap().unwrap();
+    assert!(matches!(first.content, Content::Session { present: false, .. }));
+    broker.publish("alerts/a", alert("Early"));
+    drop(first);
+    let health = source.until(|health| health.failures > 0).await;
+    assert!(health.error.unwrap().contains("could not be recorded"));
+    source.connected().await;
+    assert!(source.is_quiet().await, "there was no subscription when it was published");
+    source.end().await;
+}
+
+#[tokio::test]
+async fn each_topic_has_its_own_format() {
+    for protocol in [Protocol::V5, Protocol::V311] {
+        let broker = Broker::start_forgetful(&Place::Host);
+        let metrics = Topic {
+            filter: "metrics/+/net".into(),
+            format: Format::Json(json::Mapping {
+                name: Some("metric".into()),
+                ..json::Mapping::default()
+            }),
+        };
+        let mut both = Settings { protocol, ..settings(&broker) };
+        both.topics.push(metrics);
+        let mut source = Source::start(both);
+        source.connected().await;
+        broker.publish("alerts/a", alert("FromAlert"));
+        broker.publish("metrics/edge-7/net", br#"{"metric":"retransmits","value":3}"#);
+        assert_eq!(name(&source.record().await), "FromAlert");
+        assert_eq!(name(&source.record().await), "retransmits");
+        source.end().await;
+    }
+}
+
+#[tokio::test]
 async fn a_message_of_a_subscription_from_before_is_recorded_as_such() {
     let broker = Broker::start_forgetful(&Place::Host);
     let source = Source::connect(&broker).await;
@@ -287,9 +387,8 @@ async fn a_backlog_with_late_answers_neither_deadlocks_nor_loses() {
     let (mut seen, mut held) = (BTreeSet::new(), Vec::new());
     while seen.len() < BACKLOG {
         // Answers nothing while anything more comes: what stops it is the bound, not the answers.
-        match timeout(Duration::from_millis(100), source.deliveries.recv()).await {
+        match timeout(Duration::from_secs(1), source.next()).await {
             Ok(delivery) => {
-                let delivery = delivery.unwrap();
                 seen.insert(name(&delivery.content).to_owned());
                 held.push(delivery.done);
             }
@@ -345,6 +444,52 @@ async fn a_refused_account_is_named_and_a_new_password_is_taken_up() {
     std::fs::write(&secret, "right\n").unwrap();
     source.connected().await;
     source.end().await;
+}
+
+#[tokio::test]
+async fn name_and_password_come_from_files_in_both_protocols() {
+    let broker = Broker::start_with_account(&Place::Host, "edge", "right");
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, content: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, content).unwrap();
+        Some(path)
+    };
+    for protocol in [Protocol::V5, Protocol::V311] {
+        let account = |password: &str| Settings {
+            protocol,
+            username_file: file("name", "edge\n"),
+            password_file: file(password, &format!("{password}\n")),
+            ..settings(&broker)
+        };
+        let mut source = Source::start(account("right"));
+        source.connected().await;
+        source.end().await;
+        let mut source = Source::start(account("wrong"));
+        let health = source.until(|health| health.failures > 0).await;
+        assert!(health.error.unwrap().contains("refuses this account"), "{protocol:?}");
+        source.end().await;
+    }
+}
+
+#[tokio::test]
+async fn a_broker_that_asks_for_a_certificate_is_shown_ours() {
+    let broker = Broker::start_for_certificates(&Place::Host);
+    for protocol in [Protocol::V5, Protocol::V311] {
+        let showing = |pair: &str| Settings {
+            protocol,
+            ca_file: Some(tls_file("ca.pem")),
+            client_cert_file: Some(tls_file(&format!("{pair}.pem"))),
+            client_key_file: Some(tls_file(&format!("{pair}.key"))),
+            ..settings(&broker)
+        };
+        let mut source = Source::start(showing("client"));
+        source.connected().await;
+        source.end().await;
+        let mut source = Source::start(showing("nobody"));
+        source.until(|health| health.failures > 0).await;
+        source.end().await;
+    }
 }
 
 #[tokio::test]

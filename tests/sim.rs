@@ -19,17 +19,19 @@ use hindsight::clock::{BootTime, Now, WallTime};
 use hindsight::filter::Filter;
 use hindsight::model::{
     Capture, CaptureId, CapturePlan, Change, Delivery, Event, EventId, FileForm, Group, GroupKey,
-    IncidentId, Limits, Notice, NoticeId, Outcome, Proposal, Receipt, Report, SealedFile,
+    IncidentId, Limits, Notice, NoticeId, Outcome, Proposal, Receipt, Report, Saved, SealedFile,
     SegmentState, State, Status, StopReason, Totals, Verdict,
 };
 use hindsight::random::Sequence;
-use hindsight::session::{Action, Ceilings, Effects, Failure, Input, Machine};
+use hindsight::session::{Action, Ceilings, Effects, Failure, FreeDisk, Input, Machine, Settings};
 
 const CEILINGS: Ceilings = Ceilings {
     duration: Duration::from_secs(60),
     bytes: 1 << 30,
     concurrent: 4,
     captures_per_hour: 1000,
+    spool_bytes: 1 << 30,
+    free_disk: FreeDisk::Percent(5),
 };
 
 /// What survives a crash.
@@ -53,6 +55,7 @@ impl Disk {
             Change::Notice(notice) => drop(self.notices.insert(notice.id.clone(), *notice)),
             Change::Group(group) => drop(self.groups.insert(group.key.clone(), group)),
             Change::GroupClosed(key) => drop(self.groups.remove(&key)),
+            _ => {}
         }
     }
 }
@@ -92,7 +95,7 @@ impl World {
             wall: WallTime::from_nanos(1_800_000_000_000_000_000),
         };
         Self {
-            machine: Machine::new(CEILINGS, seed),
+            machine: Machine::new(Settings::new(CEILINGS), seed),
             disk: Disk::default(),
             tasks: Vec::new(),
             storage: BTreeMap::new(),
@@ -170,14 +173,15 @@ impl World {
     fn crash(&mut self) {
         self.crashes += 1;
         self.tasks.clear();
-        self.machine = Machine::new(CEILINGS, self.random.next());
+        self.machine = Machine::new(Settings::new(CEILINGS), self.random.next());
         let captures =
             self.disk.captures.values().filter(|capture| capture.has_work()).cloned().collect();
         let waiting = |notice: &&Notice| notice.delivery == Delivery::Waiting;
         let notices = self.disk.notices.values().filter(waiting).cloned().collect();
         let groups = self.disk.groups.values().cloned().collect();
         let began = self.disk.captures.values().map(|capture| capture.created_at).collect();
-        self.machine.restore(captures, notices, groups, began, self.now);
+        let saved = Saved { captures, notices, groups, began, ..Saved::default() };
+        self.machine.restore(saved, self.now);
         self.turn(Vec::new());
     }
 
@@ -188,7 +192,7 @@ impl World {
             Action::SealLeftovers { capture, recorded } => {
                 self.tasks.push(Task::Leftovers { capture, recorded });
             }
-            Action::Upload { storage, segment } => self.tasks.push(Task::Upload {
+            Action::Upload { storage, segment, .. } => self.tasks.push(Task::Upload {
                 storage,
                 key: (segment.capture.clone(), segment.file.index),
                 object: segment.object.clone(),

@@ -90,11 +90,11 @@ async fn an_answer_that_is_lost_leaves_one_object_and_the_next_attempt_succeeds(
         let proxy = behind(fault, &mut bench, &s3, folder.path());
         let (mut segment, _) = bench.segment(size, 11);
         segment.object = format!("lost/{size}.pcapng");
-        let first = bench.storages.store(storage_cases::STORAGE, &segment).await;
+        let first = bench.storages.store(storage_cases::STORAGE, &segment, None, |_| {}).await;
         assert!(proxy.harmed.load(Ordering::Relaxed) >= times);
         if times > 1 {
             assert!(first.unwrap_err().is_transient());
-            bench.storages.store(storage_cases::STORAGE, &segment).await.unwrap();
+            bench.storages.store(storage_cases::STORAGE, &segment, None, |_| {}).await.unwrap();
         } else {
             first.unwrap();
         }
@@ -116,7 +116,8 @@ async fn what_cannot_be_read_back_whole_gets_no_receipt() {
     let mut bench = bench(&s3, folder.path());
     let proxy = behind(Fault::CutsAnswers("GET"), &mut bench, &s3, folder.path());
     let (segment, _) = bench.segment(100_000, 12);
-    let error = bench.storages.store(storage_cases::STORAGE, &segment).await.unwrap_err();
+    let error =
+        bench.storages.store(storage_cases::STORAGE, &segment, None, |_| {}).await.unwrap_err();
     assert!(error.is_transient(), "{error:?}");
     assert!(proxy.harmed.load(Ordering::Relaxed) > 0);
 }

@@ -105,6 +105,8 @@ fn consequence(decision: &Decision) -> String {
         Decision::Coalesced(_)
         | Decision::Suppressed(_)
         | Decision::Refused(_)
+        | Decision::Expired { .. }
+        | Decision::UpstreamLoss
         | Decision::NoMatch
         | Decision::Rejected(_) => decision.reason(),
     }

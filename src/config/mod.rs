@@ -8,6 +8,7 @@
 mod check;
 mod environment;
 mod interfaces;
+mod listen;
 mod notes;
 mod notifiers;
 mod parts;
@@ -18,7 +19,6 @@ mod sources;
 mod storages;
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use crate::rules::RuleSet;
@@ -26,6 +26,7 @@ use crate::yaml::Problem;
 use crate::{capture, notify, session, source, telemetry, upload};
 
 pub use environment::Environment;
+pub use listen::{Listen, TlsFiles};
 
 /// The configuration that is read where neither the command line nor the environment names one.
 pub const DEFAULT_FILE: &str = "/etc/hindsight/config.yaml";
@@ -57,8 +58,9 @@ pub struct Config {
 pub struct Control {
     /// The Unix socket of the control API.
     pub socket: PathBuf,
-    /// TCP addresses for webhook sources and `/healthz`.
-    pub listen: Vec<SocketAddr>,
+    /// TCP addresses for webhook sources and `/healthz`; and for the control API, where callers can be
+    /// told apart.
+    pub listen: Vec<Listen>,
 }
 
 impl Config {

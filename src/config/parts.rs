@@ -19,6 +19,8 @@ pub(super) struct Parts {
     pub(super) host: String,
     /// Whether there is an address that webhooks could be reached at.
     pub(super) listens: bool,
+    /// Whether clients can show a certificate at one of them.
+    pub(super) takes_certificates: bool,
     pub(super) sources: BTreeMap<String, source::Settings>,
     pub(super) storages: BTreeMap<String, upload::Settings>,
     pub(super) notifiers: BTreeMap<String, notify::Settings>,
@@ -42,10 +44,11 @@ pub(super) struct Client<'r> {
 }
 
 impl Parts {
-    pub(super) fn new(host: &str, listens: bool) -> Self {
+    pub(super) fn new(host: &str, listens: bool, takes_certificates: bool) -> Self {
         Self {
             host: host.to_owned(),
             listens,
+            takes_certificates,
             sources: BTreeMap::new(),
             storages: BTreeMap::new(),
             notifiers: BTreeMap::new(),
@@ -78,6 +81,30 @@ impl Parts {
         }
         id
     }
+}
+
+/// The certificate that a client shows, and its key: both or none, and only where there is TLS.
+pub(super) fn client_certificate(
+    notes: &mut Notes,
+    url: &Placed<String>,
+    certificate: Option<&Placed<PathBuf>>,
+    key: Option<&Placed<PathBuf>>,
+    whole: bool,
+) -> (Option<PathBuf>, Option<PathBuf>) {
+    match (certificate, key) {
+        (Some(certificate), None) if whole => {
+            notes.note(certificate.place, "a certificate needs its key", "add `client_key_file`");
+        }
+        (None, Some(key)) if whole => {
+            notes.note(key.place, "a key needs its certificate", "add `client_cert_file`");
+        }
+        (Some(certificate), _) if url.value.starts_with("mqtt://") => {
+            let message = "a certificate is shown over TLS only";
+            notes.note(certificate.place, message, "write the address with mqtts://");
+        }
+        _ => {}
+    }
+    (notes.secret(certificate), notes.secret(key))
 }
 
 pub(super) fn check_name(notes: &mut Notes, name: &Placed<String>) {

@@ -12,12 +12,13 @@ use std::path::PathBuf;
 use serde::Deserialize;
 
 pub(super) use notifiers::{
-    EmailNotifier, HeaderText, Hmac, MqttNotifier, Notifier, Template, WebhookNotifier,
+    EmailNotifier, HeaderText, MqttNotifier, Notifier, Signing, Template, WebhookNotifier,
 };
-pub(super) use sources::{Fields, Format, MqttSource, Source, WebhookSource};
+pub(super) use sources::{Fields, Format, Hmac, MqttSource, Protocol, Source, WebhookSource};
 pub(super) use storages::{Azure, S3, Storage};
 
 use super::interfaces::Interfaces;
+use super::listen::RawListen;
 use crate::model::{Compression, FileFormat};
 use crate::telemetry::LogFormat;
 use crate::units::{Bytes, Span};
@@ -121,5 +122,5 @@ pub(super) struct Ceilings {
 #[serde(deny_unknown_fields)]
 pub(super) struct Control {
     pub(super) socket: Option<Placed<PathBuf>>,
-    pub(super) listen: Option<Vec<Placed<String>>>,
+    pub(super) listen: Option<Vec<Placed<RawListen>>>,
 }

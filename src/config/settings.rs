@@ -1,14 +1,13 @@
 //! What the file says over what the embedded default says, checked and turned into settings.
 
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use super::check;
 use super::environment::Environment;
 use super::notes::{Notes, or_default};
 use super::parts::Parts;
-use super::{Config, Control, DEFAULT, raw, recorder};
+use super::{Config, Control, DEFAULT, Listen, listen, raw, recorder};
 use crate::model::{FileForm, SegmentLimits};
 use crate::rules::{self, Known, SegmentsKey};
 use crate::units::{Bytes, Span};
@@ -69,7 +68,7 @@ impl Reader<'_> {
         let rings = recorder::read(&mut self.notes, &self.given, &self.default, self.complete);
         let control = self.control();
         let ceilings = self.ceilings();
-        let parts = self.parts(&host, &state_directory);
+        let parts = self.parts(&host, &state_directory, &control.listen);
         let defaults = self.defaults(&parts, &ceilings);
         let known = Known {
             complete: self.complete,
@@ -153,23 +152,9 @@ impl Reader<'_> {
                 path
             }
         };
-        let texts = given.listen.as_ref().or(default.listen.as_ref()).cloned().unwrap_or_default();
-        let mut listen: Vec<SocketAddr> = Vec::with_capacity(texts.len());
-        for text in texts {
-            match text.value.parse() {
-                Ok(address) if !listen.contains(&address) => listen.push(address),
-                Ok(_) => {
-                    let message = format!("`{}` is named twice", text.value);
-                    self.notes.note(text.place, message, "name each address once");
-                }
-                Err(_) => {
-                    let message = format!("`{}` is no address to listen on", text.value);
-                    let hint = "write an IP address and a port, as in 127.0.0.1:9188 or [::]:9188";
-                    self.notes.note(text.place, message, hint);
-                }
-            }
-        }
-        Control { socket, listen }
+        let entries = given.listen.as_ref().or(default.listen.as_ref());
+        let listen = entries.map(|entries| listen::read(&mut self.notes, entries));
+        Control { socket, listen: listen.unwrap_or_default() }
     }
 
     fn ceilings(&mut self) -> session::Ceilings {
@@ -188,6 +173,8 @@ impl Reader<'_> {
             bytes: bytes.value.0,
             concurrent: self.count(&concurrent, MAX_CONCURRENT),
             captures_per_hour: self.count(&hourly, MAX_CAPTURES_PER_HOUR),
+            spool_bytes: 10 << 30,
+            free_disk: session::FreeDisk::Percent(5),
         }
     }
 
@@ -200,11 +187,13 @@ impl Reader<'_> {
         usize::try_from(count.value).unwrap_or(usize::MAX)
     }
 
-    fn parts(&mut self, host: &str, state: &Path) -> Parts {
-        let listen = self.given.control.listen.as_ref().or(self.default.control.listen.as_ref());
-        let listens = listen.is_some_and(|addresses| !addresses.is_empty());
+    fn parts(&mut self, host: &str, state: &Path, listen: &[Listen]) -> Parts {
+        let listens = !listen.is_empty();
+        let takes_certificates = listen
+            .iter()
+            .any(|listen| listen.tls.as_ref().is_some_and(|tls| tls.client_ca_file.is_some()));
         let notes = &mut self.notes;
-        let mut parts = Parts::new(host, listens);
+        let mut parts = Parts::new(host, listens, takes_certificates);
         match (&self.given.sources, &self.default.sources) {
             (Some(sources), _) => parts.add_sources(notes, sources),
             // The default's sources are webhooks: without an address there are none.

@@ -131,7 +131,7 @@ async fn events(
     let content = match format.decode(&source, &body, clock::wall_time()) {
         // Whoever sends by hand is told at once; there is nothing to acknowledge and to keep.
         Content::Rejected(rejected) => return Err(Problem::bad_request(rejected.reason)),
-        Content::Events(events) => Content::Events(events),
+        content @ (Content::Events(_) | Content::Session { .. }) => content,
     };
     let (done, recorded) = oneshot::channel();
     handle.deliver(Delivery { content, done }).await?;
@@ -156,7 +156,7 @@ fn limit(query: Result<Query<List>, QueryRejection>) -> Result<usize, Problem> {
 }
 
 fn format(name: Option<&str>) -> Result<Format, Problem> {
-    Format::from_name(name.unwrap_or("alertmanager"), json::Mapping::default())
+    Format::from_name(name.unwrap_or("auto"), json::Mapping::default())
         .map_err(|unknown| Problem::bad_request(unknown.to_string()))
 }
 

@@ -4,20 +4,21 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
+use axum::body::Body;
 use axum::extract::State;
-use axum::extract::rejection::BytesRejection;
 use axum::http::header::{
     ALLOW, AUTHORIZATION, CONTENT_TYPE, ORIGIN, RETRY_AFTER, WWW_AUTHENTICATE,
 };
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use bytes::Bytes;
+use axum::{Extension, Router};
+use futures_util::StreamExt as _;
 
+use super::peer::Peer;
 use super::problem::Problem;
 use super::{Error, api};
-use crate::source::webhook::{Answer, Receiver};
+use crate::source::webhook::{Answer, Receiver, Reception, Shown};
 use crate::worker::Handle;
 
 const HEALTH_PATH: &str = "/healthz";
@@ -62,7 +63,8 @@ async fn hook(
     uri: Uri,
     method: Method,
     headers: HeaderMap,
-    body: Result<Bytes, BytesRejection>,
+    peer: Option<Extension<Peer>>,
+    body: Body,
 ) -> Response {
     let Some(receiver) = receivers.get(uri.path()) else {
         return api::no_such_path(uri).await.into_response();
@@ -77,14 +79,30 @@ async fn hook(
         return Problem::new(StatusCode::FORBIDDEN, "webhooks do not answer to web pages")
             .into_response();
     }
-    let body = match body {
-        Ok(body) => body,
-        Err(rejection) => {
-            return Problem::new(rejection.status(), rejection.body_text()).into_response();
-        }
+    let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let shown = Shown {
+        authorization: header(AUTHORIZATION.as_str()),
+        header: &header,
+        client_certificate: peer.is_some_and(|Extension(peer)| peer.shows_a_certificate()),
     };
-    let authorization = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
-    respond(receiver.receive(authorization, body).await)
+    match receiver.admit(&shown) {
+        Ok(reception) => respond(receive(reception, body).await),
+        Err(answer) => respond(answer),
+    }
+}
+
+/// Reads the body as far as it is wanted; one that breaks off says nothing.
+async fn receive(mut reception: Reception<'_>, body: Body) -> Answer {
+    let mut pieces = body.into_data_stream();
+    while let Some(piece) = pieces.next().await {
+        let Ok(piece) = piece else {
+            return Answer::broken_off();
+        };
+        if !reception.push(&piece) {
+            break;
+        }
+    }
+    reception.finish().await
 }
 
 fn respond(answer: Answer) -> Response {
@@ -92,8 +110,8 @@ fn respond(answer: Answer) -> Response {
     let mut response = (status, answer.body).into_response();
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    if status == StatusCode::UNAUTHORIZED {
-        headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    if let Some(challenge) = answer.challenge {
+        headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
     }
     if let Some(seconds) = answer.retry_after_s {
         headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
@@ -103,7 +121,6 @@ fn respond(answer: Answer) -> Response {
 
 #[cfg(test)]
 mod tests {
-    use axum::body::Body;
     use axum::extract::Request;
     use hyper::service::Service as _;
     use hyper_util::service::TowerToHyperService;
@@ -111,13 +128,17 @@ mod tests {
 
     use super::*;
     use crate::source::format::Format;
-    use crate::source::webhook::Settings;
+    use crate::source::webhook::{Auth, Settings};
     use crate::source::{Content, Delivery};
     use crate::spawn;
 
     fn receiver(path: &str, deliveries: &mpsc::Sender<Delivery>) -> Receiver {
-        let settings =
-            Settings { path: path.to_owned(), format: Format::Alertmanager, bearer_file: None };
+        let settings = Settings {
+            path: path.to_owned(),
+            format: Format::Alertmanager,
+            auth: Auth::default(),
+            max_event_age: None,
+        };
         Receiver::new("hook".to_owned(), settings, deliveries.clone()).unwrap()
     }
 

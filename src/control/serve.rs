@@ -1,18 +1,26 @@
-//! Accepts connections and serves them, each within bounds of time.
+//! Accepts connections, learns who is at their other end, and serves them, each within bounds of time.
 
+use std::io;
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use axum::serve::Listener;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::Semaphore;
+use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 
+use super::peer::Peer;
+use super::tls::Tls;
 use crate::spawn;
 
 /// The bounds of one listener's connections.
@@ -40,9 +48,64 @@ pub(super) const BOUNDS: Bounds = Bounds {
 /// The most bytes of a head; also the size of a connection's read buffer.
 const MAX_HEAD_BYTES: usize = 32 * 1024;
 
-/// Serves `routes` on `listener` until `stop`, then lets the requests under way end.
-pub(super) async fn serve<L: Listener>(
+/// Makes an accepted connection one that can be read, and says who is at its other end.
+pub(super) trait Welcome<L: Listener>: Clone + Send + 'static {
+    type Io: AsyncRead + AsyncWrite + Unpin + Send + 'static;
+
+    fn welcome(
+        self,
+        io: L::Io,
+        address: L::Addr,
+    ) -> impl Future<Output = io::Result<(Self::Io, Peer)>> + Send;
+}
+
+/// The Unix socket: the kernel says who connected.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Local;
+
+impl Welcome<UnixListener> for Local {
+    type Io = UnixStream;
+
+    async fn welcome(
+        self,
+        io: UnixStream,
+        _: tokio::net::unix::SocketAddr,
+    ) -> io::Result<(UnixStream, Peer)> {
+        let seen = io.peer_cred()?;
+        Ok((io, Peer::Local { uid: seen.uid(), gid: seen.gid() }))
+    }
+}
+
+/// TCP as it is.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Plain;
+
+impl Welcome<TcpListener> for Plain {
+    type Io = TcpStream;
+
+    async fn welcome(self, io: TcpStream, address: SocketAddr) -> io::Result<(TcpStream, Peer)> {
+        Ok((io, Peer::Remote { address, certificate: None }))
+    }
+}
+
+/// TLS on TCP.
+#[derive(Clone, Debug)]
+pub(super) struct Encrypted(pub(super) Arc<Tls>);
+
+impl Welcome<TcpListener> for Encrypted {
+    type Io = TlsStream<TcpStream>;
+
+    async fn welcome(self, io: TcpStream, address: SocketAddr) -> io::Result<(Self::Io, Peer)> {
+        let (io, certificate) = self.0.accept(io).await?;
+        Ok((io, Peer::Remote { address, certificate }))
+    }
+}
+
+/// Serves `routes` on `listener` until `stop`, then lets the requests under way end. Every request has
+/// its [`Peer`] as an extension.
+pub(super) async fn serve<L: Listener, W: Welcome<L>>(
     mut listener: L,
+    welcome: W,
     routes: Router,
     bounds: Bounds,
     stop: CancellationToken,
@@ -53,14 +116,21 @@ pub(super) async fn serve<L: Listener>(
             let slot = Arc::clone(&slots).acquire_owned().await;
             (slot, listener.accept().await)
         };
-        let (slot, (io, _peer)) = tokio::select! {
+        let (slot, (io, address)) = tokio::select! {
             biased;
             () = stop.cancelled() => break,
             next = next => next,
         };
         let (routes, stop) = (routes.clone(), stop.clone());
+        let welcomed = welcome.clone().welcome(io, address);
         spawn::task("control connection", async move {
-            connection(io, routes, bounds, stop).await;
+            // A client that takes its time to begin holds a slot no longer than one that takes its time
+            // to ask.
+            match tokio::time::timeout(bounds.header_patience, welcomed).await {
+                Ok(Ok((io, peer))) => connection(io, peer, routes, bounds, stop).await,
+                Ok(Err(error)) => tracing::debug!(%error, "a connection was not begun"),
+                Err(_elapsed) => tracing::debug!("a connection was not begun in time"),
+            }
             drop(slot);
         });
     }
@@ -71,16 +141,21 @@ pub(super) async fn serve<L: Listener>(
     }
 }
 
-async fn connection<Io>(io: Io, routes: Router, bounds: Bounds, stop: CancellationToken)
+async fn connection<Io>(io: Io, peer: Peer, routes: Router, bounds: Bounds, stop: CancellationToken)
 where
     Io: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
+    let routes = TowerToHyperService::new(routes);
+    let service = service_fn(move |mut request: hyper::Request<Incoming>| {
+        request.extensions_mut().insert(peer.clone());
+        routes.call(request)
+    });
     let mut connection = pin!(
         http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(bounds.header_patience)
             .max_buf_size(MAX_HEAD_BYTES)
-            .serve_connection(TokioIo::new(io), TowerToHyperService::new(routes))
+            .serve_connection(TokioIo::new(io), service)
     );
     let served = tokio::select! {
         served = connection.as_mut() => served,
@@ -107,11 +182,8 @@ async fn until_end(lifetime: Duration, stop: &CancellationToken) {
 
 #[cfg(test)]
 mod tests {
-    use std::net::SocketAddr;
-
     use axum::routing::get;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-    use tokio::net::{TcpListener, TcpStream};
     use tokio::sync::Notify;
     use tokio::task::JoinHandle;
 
@@ -126,7 +198,7 @@ mod tests {
     ) -> (SocketAddr, JoinHandle<()>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let server = serve(listener, routes, bounds, stop.clone());
+        let server = serve(listener, Plain, routes, bounds, stop.clone());
         (address, spawn::task("server under test", server))
     }
 

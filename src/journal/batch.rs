@@ -9,20 +9,27 @@ use rusqlite::{Connection, params};
 use serde::Serialize;
 
 use super::Error;
+use super::retention::Kept;
 use super::saved::Stage;
 use crate::model::{
-    Capture, CaptureId, Change, Delivery, Group, GroupKey, Notice, NoticeId, Outcome, Rejected,
+    Audit, Capture, CaptureId, Change, Delivery, Group, GroupKey, Kind, Notice, NoticeId, Outcome,
+    Rejected, SegmentState, Transfer, Unsaid,
 };
 
-/// What one transaction writes.
+/// What one transaction writes. `None` stands for a row that goes.
 #[derive(Debug, Default)]
 pub(super) struct Batch<'a> {
     outcomes: Vec<&'a Outcome>,
     rejected: Vec<&'a Rejected>,
-    captures: BTreeMap<&'a CaptureId, &'a Capture>,
+    captures: BTreeMap<&'a CaptureId, Option<&'a Capture>>,
     notices: BTreeMap<&'a NoticeId, &'a Notice>,
-    /// `None`: closed.
     groups: BTreeMap<&'a GroupKey, Option<&'a Group>>,
+    transfers: BTreeMap<(&'a CaptureId, u32), Option<&'a Transfer>>,
+    sessions: Vec<&'a str>,
+    unsaid: BTreeMap<(Kind, &'a str), Option<&'a Unsaid>>,
+    audit: Vec<&'a Audit>,
+    /// Files that were removed from their storage.
+    files_gone: Vec<(&'a str, &'a str)>,
     /// By rule and decision.
     tallies: BTreeMap<(&'a str, &'static str), i64>,
 }
@@ -39,7 +46,10 @@ impl<'a> Batch<'a> {
                 }
                 Change::Rejected(rejected) => batch.rejected.push(rejected),
                 Change::Capture(capture) => {
-                    batch.captures.insert(&capture.id, capture);
+                    batch.captures.insert(&capture.id, Some(capture));
+                }
+                Change::CaptureGone(id) => {
+                    batch.captures.insert(id, None);
                 }
                 Change::Notice(notice) => {
                     batch.notices.insert(&notice.id, notice);
@@ -50,6 +60,22 @@ impl<'a> Batch<'a> {
                 Change::GroupClosed(key) => {
                     batch.groups.insert(key, None);
                 }
+                Change::Transfer(transfer) => {
+                    let key = (&transfer.capture, transfer.index);
+                    batch.transfers.insert(key, Some(transfer));
+                }
+                Change::TransferGone { capture, index } => {
+                    batch.transfers.insert((capture, *index), None);
+                }
+                Change::BrokerSession(key) => batch.sessions.push(key),
+                Change::Unsaid(unsaid) => {
+                    batch.unsaid.insert((unsaid.kind, &unsaid.subject), Some(unsaid));
+                }
+                Change::Said { kind, subject } => {
+                    batch.unsaid.insert((*kind, subject), None);
+                }
+                Change::Audit(audit) => batch.audit.push(audit),
+                Change::FileGone { storage, object } => batch.files_gone.push((storage, object)),
             }
         }
         batch
@@ -63,8 +89,12 @@ impl<'a> Batch<'a> {
         !self.rejected.is_empty()
     }
 
+    pub(super) fn has_audit(&self) -> bool {
+        !self.audit.is_empty()
+    }
+
     pub(super) fn closes_captures(&self) -> bool {
-        self.captures.values().any(|capture| Stage::of(capture) == Stage::Closed)
+        self.captures.values().flatten().any(|capture| Stage::of(capture) == Stage::Closed)
     }
 
     pub(super) fn ends_notices(&self) -> bool {
@@ -72,11 +102,15 @@ impl<'a> Batch<'a> {
     }
 
     /// Writes all of it; the transaction is the caller's.
-    pub(super) fn write(&self, to: &Connection) -> Result<(), Error> {
+    pub(super) fn write(&self, to: &Connection, kept: &Kept) -> Result<(), Error> {
         self.write_outcomes(to)?;
         self.write_captures(to)?;
+        self.write_files(to, kept)?;
         self.write_notices(to)?;
-        self.write_groups(to)
+        self.write_groups(to)?;
+        self.write_transfers(to)?;
+        self.write_unsaid(to)?;
+        self.write_audit(to)
     }
 
     fn write_outcomes(&self, to: &Connection) -> Result<(), Error> {
@@ -107,21 +141,64 @@ impl<'a> Batch<'a> {
 
     fn write_captures(&self, to: &Connection) -> Result<(), Error> {
         let mut upsert = to.prepare_cached(
-            "INSERT INTO captures (id, name, state, stage, created_at, json)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+            "INSERT INTO captures (id, name, state, stage, created_at, deleted, json)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
              ON CONFLICT (id) DO UPDATE SET
                  name = excluded.name, state = excluded.state, stage = excluded.stage,
-                 created_at = excluded.created_at, json = excluded.json",
+                 created_at = excluded.created_at, deleted = excluded.deleted,
+                 json = excluded.json",
         )?;
-        for capture in self.captures.values() {
+        let mut forget = to.prepare_cached("DELETE FROM captures WHERE id = ?1")?;
+        let mut forget_transfers = to.prepare_cached("DELETE FROM transfers WHERE capture = ?1")?;
+        let gone = self.captures.iter().filter(|(_, capture)| capture.is_none());
+        for (id, _) in gone {
+            forget.execute([id.as_str()])?;
+            forget_transfers.execute([id.as_str()])?;
+        }
+        // Names that are free again first: another capture of this batch may have one of them.
+        let kept = || self.captures.values().flatten();
+        let (deleted, shown) = (kept().filter(|c| c.deleted), kept().filter(|c| !c.deleted));
+        for capture in deleted.chain(shown) {
             upsert.execute(params![
                 capture.id.as_str(),
                 capture.name,
                 capture.state.to_string(),
                 Stage::of(capture).word(),
                 capture.created_at.as_nanos(),
+                capture.deleted,
                 json(capture)?
             ])?;
+        }
+        Ok(())
+    }
+
+    /// Remembers the files that this batch says are stored. Their local copies go in a later batch,
+    /// so each is seen here once at least.
+    fn write_files(&self, to: &Connection, kept: &Kept) -> Result<(), Error> {
+        let mut insert = to.prepare_cached(
+            "INSERT INTO files (storage, object, capture, segment, size_bytes, sha256, stored_at)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+             ON CONFLICT (storage, object) DO NOTHING",
+        )?;
+        let segments = self.captures.values().flatten().flat_map(|capture| &capture.segments);
+        for segment in segments.filter(|segment| segment.state == SegmentState::Stored) {
+            let Some(receipt) = &segment.receipt else { continue };
+            if kept.directories.contains(&receipt.storage) {
+                insert.execute(params![
+                    receipt.storage,
+                    receipt.object,
+                    segment.capture.as_str(),
+                    segment.file.index,
+                    i64::try_from(receipt.size_bytes).unwrap_or(i64::MAX),
+                    receipt.sha256,
+                    receipt.verified_at.as_nanos()
+                ])?;
+            }
+        }
+        let mut forget =
+            to.prepare_cached("DELETE FROM files WHERE storage = ?1 AND object = ?2")?;
+        for (storage, object) in &self.files_gone {
+            forget.execute([storage, object])?;
         }
         Ok(())
     }
@@ -159,6 +236,55 @@ impl<'a> Batch<'a> {
         }
         Ok(())
     }
+
+    fn write_transfers(&self, to: &Connection) -> Result<(), Error> {
+        let mut upsert = to.prepare_cached(
+            "INSERT INTO transfers (capture, segment, json) VALUES (?1, ?2, ?3)
+             ON CONFLICT (capture, segment) DO UPDATE SET json = excluded.json",
+        )?;
+        let mut forget =
+            to.prepare_cached("DELETE FROM transfers WHERE capture = ?1 AND segment = ?2")?;
+        for ((capture, index), transfer) in &self.transfers {
+            match transfer {
+                Some(transfer) => {
+                    upsert.execute(params![capture.as_str(), index, json(transfer)?])?
+                }
+                None => forget.execute(params![capture.as_str(), index])?,
+            };
+        }
+        Ok(())
+    }
+
+    fn write_unsaid(&self, to: &Connection) -> Result<(), Error> {
+        let mut upsert = to.prepare_cached(
+            "INSERT INTO unsaid (kind, subject, json) VALUES (?1, ?2, ?3)
+             ON CONFLICT (kind, subject) DO UPDATE SET json = excluded.json",
+        )?;
+        let mut forget =
+            to.prepare_cached("DELETE FROM unsaid WHERE kind = ?1 AND subject = ?2")?;
+        for ((kind, subject), unsaid) in &self.unsaid {
+            match unsaid {
+                Some(unsaid) => upsert.execute(params![kind.word(), subject, json(unsaid)?])?,
+                None => forget.execute(params![kind.word(), subject])?,
+            };
+        }
+        let mut insert =
+            to.prepare_cached("INSERT INTO sessions (key) VALUES (?1) ON CONFLICT DO NOTHING")?;
+        for key in &self.sessions {
+            insert.execute([key])?;
+        }
+        Ok(())
+    }
+
+    fn write_audit(&self, to: &Connection) -> Result<(), Error> {
+        let mut insert = to.prepare_cached(
+            "INSERT INTO audit (at, who, action, subject, result) VALUES (?1, ?2, ?3, ?4, ?5)",
+        )?;
+        for Audit { at, who, action, subject, result } in &self.audit {
+            insert.execute(params![at.as_nanos(), who, action, subject, result])?;
+        }
+        Ok(())
+    }
 }
 
 const fn delivery_word(delivery: Delivery) -> &'static str {
@@ -191,7 +317,7 @@ mod tests {
         }
         changes.push(Change::GroupClosed(group.key.clone()));
         let batch = Batch::of(&changes);
-        assert_eq!(batch.captures.values().map(|c| c.coalesced).collect::<Vec<_>>(), [3]);
+        assert_eq!(batch.captures.values().flatten().map(|c| c.coalesced).collect::<Vec<_>>(), [3]);
         assert_eq!(batch.groups.values().collect::<Vec<_>>(), [&None]);
         assert_eq!(batch.outcomes.len(), 3);
         assert_eq!(batch.tallies, BTreeMap::from([(("web", "coalesced"), 3)]));

@@ -53,6 +53,12 @@ pub enum Error {
         source: rusqlite::Error,
     },
 
+    #[error(
+        "the disk of the journal is full; the worker stops before it takes what it cannot keep; \
+         make room on the file system of the state directory, then start it again"
+    )]
+    Full,
+
     #[error("reading {what} from the journal: {source}")]
     Read { what: &'static str, source: rusqlite::Error },
 
@@ -78,6 +84,7 @@ impl Error {
             | Self::Open { .. }
             | Self::Encode { .. }
             | Self::Commit { .. }
+            | Self::Full
             | Self::Stopped => true,
         }
     }

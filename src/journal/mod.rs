@@ -13,6 +13,7 @@
 //!   journal.db            0600; SQLite, STRICT tables, application_id "Hind"
 //!   journal.db-wal, -shm  the write-ahead log: part of the journal while they are there
 //!   journal.lock          flock(2) of the worker that owns the directory, with its process id
+//!   reserve               1 MiB that is given up for the last batches when the disk is full
 //! ```
 //!
 //! | table | one row is | kept |
@@ -22,10 +23,15 @@
 //! | `groups` | a group whose incident is open | until it is closed |
 //! | `outcomes` | the end of one event at one rule (or at none), in order of arrival | the newest 1,000,000 |
 //! | `rejected` | a message that was no event | the newest 10,000 |
+//! | `transfers` | how far the upload of a segment in parts is | until its end |
+//! | `sessions` | a session that we have had at a broker | for ever |
+//! | `unsaid` | what the next summary of a rule or a source will say | until it is said |
+//! | `audit` | a call that changed something, or was refused it | the newest 100,000 |
+//! | `files` | a verified file in a storage that retention looks after | until it is removed |
 //! | `tallies` | how often a rule came to a decision, exactly, whatever was removed | for ever |
 //! | `meta` | `written_by`: the last version that wrote | for ever |
 //!
-//! Each noun is kept as the JSON of its type in `model/`, beside the columns that are searched by.
+//! A setting ([`Kept`]) bounds history by age as well. Each noun is kept as the JSON of its type in `model/`, beside the columns that are searched by.
 //! So a new optional field needs no migration, and `sqlite3 journal.db "select json from captures"`
 //! shows all there is. Times in columns are nanoseconds since 1970 in UTC.
 //!
@@ -45,6 +51,7 @@ mod batch;
 mod error;
 mod lock;
 mod reader;
+mod reserve;
 mod retention;
 mod saved;
 mod schema;
@@ -61,15 +68,16 @@ use std::path::Path;
 use tokio::sync::oneshot;
 
 pub use error::Error;
-pub use reader::MAX_ROWS;
-pub use saved::Saved;
+pub use reader::{MAX_ROWS, Stored};
+pub use retention::Kept;
+pub use writer::Committed;
 
 use crate::clock;
 use crate::durable;
-use crate::model::{Capture, Change, Outcome, Tally};
+use crate::model::{Audit, Capture, CaptureId, Change, Notice, Outcome, Saved, Tally};
 use lock::Lock;
 use reader::Reader;
-use retention::Kept;
+use reserve::Reserve;
 use writer::Writer;
 
 const FILE: &str = "journal.db";
@@ -82,23 +90,28 @@ pub struct Journal {
 }
 
 impl Journal {
-    /// Opens the journal in `directory`, or makes it, and reads what a restart needs. Blocks on the
-    /// disk.
+    /// Opens the journal in `directory`, or makes it, and reads what a restart needs. Keeps as much
+    /// history as [`Kept::default`] says. Blocks on the disk.
     ///
     /// # Errors
     /// Another worker owns the directory; the directory cannot be made or written; the file is no
     /// journal, damaged, or of a newer version; a row that a restart needs cannot be read.
     pub fn open(directory: &Path) -> Result<(Self, Saved), Error> {
-        Self::open_keeping(directory, Kept::DEFAULT)
+        Self::open_keeping(directory, Kept::default())
     }
 
-    fn open_keeping(directory: &Path, kept: Kept) -> Result<(Self, Saved), Error> {
+    /// As [`open`](Self::open), but keeps as much history as `kept` says.
+    ///
+    /// # Errors
+    /// Those of [`open`](Self::open).
+    pub fn open_keeping(directory: &Path, kept: Kept) -> Result<(Self, Saved), Error> {
         let failed = |doing| {
             let path = directory.to_owned();
             move |source| Error::Directory { doing, path, source }
         };
         make_directory(directory).map_err(failed("making the state directory"))?;
         let lock = Lock::take(directory)?;
+        let reserve = Reserve::hold(directory);
         let path = directory.join(FILE);
         make_private(&path).map_err(failed("making journal.db in"))?;
         let connection = schema::open(&path, env!("CARGO_PKG_VERSION"))?;
@@ -107,7 +120,7 @@ impl Journal {
         let saved = reader::rows_to_resume(&connection, now)?.into_saved(now)?;
         let reader = Reader::start(schema::open_for_reading(&path)?)
             .map_err(failed("starting the journal's threads for"))?;
-        let writer = Writer::start(connection, lock, kept)
+        let writer = Writer::start(connection, lock, reserve, kept)
             .map_err(failed("starting the journal's threads for"))?;
         Ok((Self { writer, reader }, saved))
     }
@@ -117,14 +130,22 @@ impl Journal {
     /// # Errors
     /// Every error is fatal to the worker (see the module's invariant): the journal is closed after
     /// it, and every later call gives [`Error::Stopped`].
-    pub async fn commit(&self, changes: Vec<Change>) -> Result<(), Error> {
+    pub async fn commit(&self, changes: Vec<Change>) -> Result<Committed, Error> {
         if changes.is_empty() {
-            return Ok(());
+            return Ok(Committed::default());
         }
         self.writer.commit(changes).await
     }
 
-    /// The newest captures, newest first; at most `limit` and never more than [`MAX_ROWS`].
+    /// Removes history that is older than [`Kept::age`]; for a call every hour or so.
+    ///
+    /// # Errors
+    /// Those of [`commit`](Self::commit).
+    pub async fn expire(&self) -> Result<Committed, Error> {
+        self.writer.expire(clock::wall_time()).await
+    }
+
+    /// The newest captures that nobody has deleted, newest first; at most `limit` and never more than [`MAX_ROWS`].
     ///
     /// # Errors
     /// The rows cannot be read, or the journal is closed.
@@ -132,13 +153,50 @@ impl Journal {
         self.reader.ask(move |from| reader::captures(from, limit.min(MAX_ROWS))).await
     }
 
-    /// The capture with this id or name.
+    /// The capture with this id or name, if nobody has deleted it.
     ///
     /// # Errors
     /// The row cannot be read, or the journal is closed.
     pub async fn capture(&self, key: &str) -> Result<Option<Capture>, Error> {
         let key = key.to_owned();
         self.reader.ask(move |from| reader::capture(from, &key)).await
+    }
+
+    /// The capture with this id, also one that is deleted and on which work is left.
+    ///
+    /// # Errors
+    /// The row cannot be read, or the journal is closed.
+    pub async fn kept_capture(&self, id: &CaptureId) -> Result<Option<Capture>, Error> {
+        let id = id.clone();
+        self.reader.ask(move |from| reader::kept_capture(from, &id)).await
+    }
+
+    /// The notices of this capture that were given up, oldest first.
+    ///
+    /// # Errors
+    /// The rows cannot be read, or the journal is closed.
+    pub async fn dead_notices(&self, capture: &CaptureId) -> Result<Vec<Notice>, Error> {
+        let capture = capture.clone();
+        self.reader.ask(move |from| reader::dead_notices(from, &capture)).await
+    }
+
+    /// The newest records of the audit, newest first; at most `limit` and never more than
+    /// [`MAX_ROWS`].
+    ///
+    /// # Errors
+    /// The rows cannot be read, or the journal is closed.
+    pub async fn audit(&self, limit: usize) -> Result<Vec<Audit>, Error> {
+        self.reader.ask(move |from| reader::audit(from, limit.min(MAX_ROWS))).await
+    }
+
+    /// What a storage of [`Kept::directories`] holds of ours, with at most `limit` of its oldest
+    /// files and never more than [`MAX_ROWS`]. Every file that it names was verified there.
+    ///
+    /// # Errors
+    /// The rows cannot be read, or the journal is closed.
+    pub async fn stored_files(&self, storage: &str, limit: usize) -> Result<Stored, Error> {
+        let storage = storage.to_owned();
+        self.reader.ask(move |from| reader::stored(from, &storage, limit.min(MAX_ROWS))).await
     }
 
     /// The newest outcomes, newest first; at most `limit` and never more than [`MAX_ROWS`].

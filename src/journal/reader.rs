@@ -8,7 +8,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::saved::{HOUR, Row, Rows, nouns};
 use super::{Error, answer_to};
 use crate::clock::WallTime;
-use crate::model::{Capture, Outcome, Tally};
+use crate::model::{Audit, Capture, CaptureId, Notice, Outcome, StoredFile, Tally};
 use crate::spawn;
 
 /// Questions that wait for an answer.
@@ -92,26 +92,110 @@ pub(super) fn rows_to_resume(from: &Connection, now: WallTime) -> Result<Rows, E
         )?,
         groups: all("groups", "SELECT key, json FROM groups ORDER BY key LIMIT ?1")?,
         began,
+        transfers: all(
+            "transfers",
+            "SELECT capture || '-' || segment, json FROM transfers
+             ORDER BY capture, segment LIMIT ?1",
+        )?,
+        unsaid: all("unsaid", "SELECT subject, json FROM unsaid ORDER BY kind, subject LIMIT ?1")?,
+        sessions: collected(from, "sessions", "SELECT key FROM sessions", [], |row| row.get(0))?,
+        names: collected(
+            from,
+            "captures",
+            "SELECT name, id FROM captures WHERE deleted = 0",
+            [],
+            |row| Ok((row.get(0)?, CaptureId::from_text(row.get::<_, String>(1)?))),
+        )?,
     })
 }
 
-/// The newest captures, newest first.
+/// The newest captures that are not deleted, newest first.
 pub(super) fn captures(from: &Connection, limit: usize) -> Result<Vec<Capture>, Error> {
-    let sql = "SELECT id, json FROM captures ORDER BY created_at DESC, id DESC LIMIT ?1";
+    let sql = "SELECT id, json FROM captures WHERE deleted = 0
+               ORDER BY created_at DESC, id DESC LIMIT ?1";
     nouns("captures", rows(from, "captures", sql, limit)?)
 }
 
-/// The capture with this id or, failing that, this name.
+/// The capture with this id or, failing that, this name, if it is not deleted.
 pub(super) fn capture(from: &Connection, key: &str) -> Result<Option<Capture>, Error> {
+    let sql = "SELECT id, json FROM captures WHERE (id = ?1 OR name = ?1) AND deleted = 0
+               ORDER BY id = ?1 DESC LIMIT 1";
+    one_capture(from, sql, key)
+}
+
+/// The capture with this id, also a deleted one.
+pub(super) fn kept_capture(from: &Connection, id: &CaptureId) -> Result<Option<Capture>, Error> {
+    one_capture(from, "SELECT id, json FROM captures WHERE id = ?1", id.as_str())
+}
+
+fn one_capture(from: &Connection, sql: &str, key: &str) -> Result<Option<Capture>, Error> {
     let row = from
-        .prepare_cached(
-            "SELECT id, json FROM captures WHERE id = ?1 OR name = ?1 ORDER BY id = ?1 DESC LIMIT 1",
-        )
+        .prepare_cached(sql)
         .and_then(|mut statement| {
             statement.query_row(params![key], |row| Ok((row.get(0)?, row.get(1)?))).optional()
         })
         .map_err(reading("captures"))?;
     Ok(nouns("captures", row.into_iter().collect())?.pop())
+}
+
+/// The notices of a capture that were given up, oldest first.
+pub(super) fn dead_notices(from: &Connection, capture: &CaptureId) -> Result<Vec<Notice>, Error> {
+    let sql = "SELECT id, json FROM notices WHERE capture = ?1 AND delivery = 'dead'
+               ORDER BY created_at, id";
+    let row = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?));
+    nouns("notices", collected(from, "notices", sql, [capture.as_str()], row)?)
+}
+
+/// The newest records of the audit, newest first.
+pub(super) fn audit(from: &Connection, limit: usize) -> Result<Vec<Audit>, Error> {
+    let sql = "SELECT at, who, action, subject, result FROM audit ORDER BY seq DESC LIMIT ?1";
+    collected(from, "audit", sql, [i64::try_from(limit).unwrap_or(i64::MAX)], |row| {
+        Ok(Audit {
+            at: WallTime::from_nanos(row.get(0)?),
+            who: row.get(1)?,
+            action: row.get(2)?,
+            subject: row.get(3)?,
+            result: row.get(4)?,
+        })
+    })
+}
+
+/// What a storage holds of ours.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stored {
+    /// All files together, in bytes.
+    pub bytes: u64,
+    pub files: u64,
+    /// Those that are stored longest, oldest first.
+    pub oldest: Vec<StoredFile>,
+}
+
+/// What this storage holds, with at most `limit` of its oldest files.
+pub(super) fn stored(from: &Connection, storage: &str, limit: usize) -> Result<Stored, Error> {
+    let (files, bytes): (i64, i64) = from
+        .prepare_cached(
+            "SELECT count(*), coalesce(sum(size_bytes), 0) FROM files WHERE storage = ?1",
+        )
+        .and_then(|mut statement| {
+            statement.query_row([storage], |row| Ok((row.get(0)?, row.get(1)?)))
+        })
+        .map_err(reading("files"))?;
+    let sql = "SELECT storage, object, capture, segment, size_bytes, sha256, stored_at FROM files
+               WHERE storage = ?1 ORDER BY stored_at, object LIMIT ?2";
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let oldest = collected(from, "files", sql, params![storage, limit], |row| {
+        Ok(StoredFile {
+            storage: row.get(0)?,
+            object: row.get(1)?,
+            capture: CaptureId::from_text(row.get::<_, String>(2)?),
+            index: row.get(3)?,
+            size_bytes: u64::try_from(row.get::<_, i64>(4)?).unwrap_or(0),
+            sha256: row.get(5)?,
+            stored_at: WallTime::from_nanos(row.get(6)?),
+        })
+    })?;
+    let whole = |number: i64| u64::try_from(number).unwrap_or(0);
+    Ok(Stored { bytes: whole(bytes), files: whole(files), oldest })
 }
 
 /// The newest outcomes, newest first.
@@ -136,6 +220,19 @@ pub(super) fn tallies(from: &Connection) -> Result<Vec<Tally>, Error> {
                 .collect()
         })
         .map_err(reading("tallies"))
+}
+
+/// Runs a query and collects what `read` makes of each row.
+fn collected<T, C: FromIterator<T>>(
+    from: &Connection,
+    what: &'static str,
+    sql: &str,
+    parameters: impl rusqlite::Params,
+    read: impl FnMut(&rusqlite::Row<'_>) -> rusqlite::Result<T>,
+) -> Result<C, Error> {
+    from.prepare_cached(sql)
+        .and_then(|mut statement| statement.query_map(parameters, read)?.collect())
+        .map_err(reading(what))
 }
 
 /// Runs a query whose one parameter is the most rows that it may give.

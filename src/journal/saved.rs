@@ -1,29 +1,16 @@
 //! What a restart needs, made from the rows of the journal. Pure.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 
 use super::Error;
 use crate::clock::WallTime;
-use crate::model::{Capture, Group, Notice, Segment, SegmentState};
+use crate::model::{Capture, CaptureId, Saved};
 
 /// How far back the hourly ceiling looks.
 pub(super) const HOUR: Duration = Duration::from_secs(3_600);
-
-/// What the worker takes up again after a restart.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Saved {
-    /// Those that have not ended, and those with segments that are not yet stored and retired;
-    /// oldest first.
-    pub captures: Vec<Capture>,
-    /// Those that wait for their delivery; oldest first.
-    pub notices: Vec<Notice>,
-    /// Every group whose incident is open.
-    pub groups: Vec<Group>,
-    /// When the captures of the last 60 minutes were created; oldest first.
-    pub began: Vec<WallTime>,
-}
 
 /// How long the row of a capture is needed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,10 +25,9 @@ pub(super) enum Stage {
 
 impl Stage {
     pub(super) fn of(capture: &Capture) -> Self {
-        let is_stranded = |segment: &Segment| segment.state == SegmentState::Stranded;
         if capture.has_work() {
             Self::Open
-        } else if capture.segments.iter().any(is_stranded) {
+        } else if capture.has_stranded() {
             Self::Stranded
         } else {
             Self::Closed
@@ -68,6 +54,11 @@ pub(super) struct Rows {
     /// Waiting ones.
     pub(super) notices: Vec<Row>,
     pub(super) groups: Vec<Row>,
+    pub(super) transfers: Vec<Row>,
+    pub(super) unsaid: Vec<Row>,
+    pub(super) sessions: BTreeSet<String>,
+    /// Of captures that are not deleted.
+    pub(super) names: BTreeMap<String, CaptureId>,
     /// Creation times since an hour ago, or since longer.
     pub(super) began: Vec<WallTime>,
 }
@@ -87,6 +78,10 @@ impl Rows {
             notices: nouns("notices", self.notices)?,
             groups: nouns("groups", self.groups)?,
             began,
+            transfers: nouns("transfers", self.transfers)?,
+            sessions: self.sessions,
+            unsaid: nouns("unsaid", self.unsaid)?,
+            names: self.names,
         })
     }
 }
@@ -110,7 +105,7 @@ pub(super) fn nouns<T: DeserializeOwned>(
 mod tests {
     use super::*;
     use crate::journal::samples;
-    use crate::model::State;
+    use crate::model::{SegmentState, State};
 
     #[test]
     fn a_capture_is_open_until_its_end_and_the_retirement_of_every_segment() {

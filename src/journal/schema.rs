@@ -17,13 +17,13 @@ const APPLICATION_ID: i64 = 0x4869_6e64;
 const MAX_IDLE_WAL_BYTES: u64 = 16 * 1024 * 1024;
 
 /// How many prepared statements stay ready: more than there are texts of statements.
-const STATEMENTS: usize = 32;
+const STATEMENTS: usize = 64;
 
 /// The format that this version writes.
-const KNOWN: u16 = 1;
+const KNOWN: u16 = 2;
 
 /// Entry `n` leads from format `n` to format `n + 1`.
-const MIGRATIONS: [&str; KNOWN as usize] = [FORMAT_1];
+const MIGRATIONS: [&str; KNOWN as usize] = [FORMAT_1, FORMAT_2];
 
 const FORMAT_1: &str = "
 CREATE TABLE captures (
@@ -77,6 +77,61 @@ CREATE TABLE meta (
     key         TEXT PRIMARY KEY NOT NULL,
     value       TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
+";
+
+/// A file of a capture that format 1 kept counts as stored when its capture began: that is the time
+/// by which retention went until now, and no column holds a better one.
+const FORMAT_2: &str = "
+ALTER TABLE captures ADD COLUMN deleted INTEGER NOT NULL DEFAULT 0 CHECK (deleted IN (0, 1));
+
+CREATE INDEX notices_by_capture ON notices (capture, delivery);
+
+CREATE TABLE transfers (
+    capture     TEXT NOT NULL,
+    segment     INTEGER NOT NULL,
+    json        TEXT NOT NULL,
+    PRIMARY KEY (capture, segment)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE sessions (
+    key         TEXT PRIMARY KEY NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE unsaid (
+    kind        TEXT NOT NULL,
+    subject     TEXT NOT NULL,
+    json        TEXT NOT NULL,
+    PRIMARY KEY (kind, subject)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE audit (
+    seq         INTEGER PRIMARY KEY,
+    at          INTEGER NOT NULL,
+    who         TEXT NOT NULL,
+    action      TEXT NOT NULL,
+    subject     TEXT NOT NULL,
+    result      TEXT NOT NULL
+) STRICT;
+CREATE INDEX audit_by_age ON audit (at);
+
+CREATE TABLE files (
+    storage     TEXT NOT NULL,
+    object      TEXT NOT NULL,
+    capture     TEXT NOT NULL,
+    segment     INTEGER NOT NULL,
+    size_bytes  INTEGER NOT NULL,
+    sha256      TEXT NOT NULL,
+    stored_at   INTEGER NOT NULL,
+    PRIMARY KEY (storage, object)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX files_by_age ON files (storage, stored_at, object);
+
+INSERT OR IGNORE INTO files
+SELECT segment.value ->> '$.receipt.storage', segment.value ->> '$.receipt.object',
+       captures.id, segment.value ->> '$.file.index', segment.value ->> '$.receipt.size_bytes',
+       segment.value ->> '$.receipt.sha256', captures.created_at
+FROM captures, json_each(captures.json, '$.segments') AS segment
+WHERE segment.value ->> '$.receipt.storage' IS NOT NULL;
 ";
 
 /// Opens the writer's connection and brings the tables to the known format.

@@ -74,7 +74,7 @@ async fn a_capture_is_found_by_its_id_and_by_its_name() {
 #[tokio::test]
 async fn tallies_count_on_when_outcomes_are_removed() {
     let (_folder, state) = folder();
-    let kept = Kept { outcomes: 5, rejected: 2, captures: 2, notices: 2 };
+    let kept = Kept { outcomes: 5, rejected: 2, captures: 2, notices: 2, ..Kept::default() };
     let (journal, _) = Journal::open_keeping(&state, kept).unwrap();
     for start in [0, 4, 8] {
         let batch =
@@ -95,7 +95,7 @@ async fn tallies_count_on_when_outcomes_are_removed() {
 #[tokio::test]
 async fn history_is_bounded_and_work_and_files_in_the_spool_are_not_forgotten() {
     let (_folder, state) = folder();
-    let kept = Kept { outcomes: 5, rejected: 2, captures: 2, notices: 2 };
+    let kept = Kept { outcomes: 5, rejected: 2, captures: 2, notices: 2, ..Kept::default() };
     let (journal, _) = Journal::open_keeping(&state, kept).unwrap();
     let mut changes = vec![capture_change(&samples::capture(0))];
     let mut stranded = samples::capture(1);

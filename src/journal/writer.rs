@@ -6,8 +6,10 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::batch::Batch;
 use super::lock::Lock;
+use super::reserve::{Reserve, is_full};
 use super::retention::Kept;
 use super::{Error, answer_to};
+use crate::clock::WallTime;
 use crate::model::Change;
 use crate::spawn;
 
@@ -15,8 +17,21 @@ use crate::spawn;
 /// this is room for a few more askers, not a buffer.
 const WAITING_BATCHES: usize = 16;
 
+/// What a commit has to say besides that it is durable.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Committed {
+    /// The names of captures that are kept no more: they may be given again.
+    pub freed: Vec<String>,
+    /// The disk was full, and the batch is durable only because room had been held back for it. The
+    /// worker has to stop now ([`Error::Full`] is the sentence): there is room for its last batches.
+    pub disk_full: bool,
+}
+
+type Answer = oneshot::Sender<Result<Committed, Error>>;
+
 enum Request {
-    Commit { changes: Vec<Change>, done: oneshot::Sender<Result<(), Error>> },
+    Commit { changes: Vec<Change>, done: Answer },
+    Expire { now: WallTime, done: Answer },
     Close { done: oneshot::Sender<()> },
 }
 
@@ -27,18 +42,30 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    pub(super) fn start(connection: Connection, lock: Lock, kept: Kept) -> std::io::Result<Self> {
+    pub(super) fn start(
+        connection: Connection,
+        lock: Lock,
+        reserve: Reserve,
+        kept: Kept,
+    ) -> std::io::Result<Self> {
         let (requests, inbox) = mpsc::channel(WAITING_BATCHES);
-        spawn::thread("journal", move || run(connection, lock, kept, inbox))?;
+        let store = Store { connection, reserve, kept };
+        spawn::thread("journal", move || run(store, lock, inbox))?;
         Ok(Self { requests })
     }
 
-    pub(super) async fn commit(&self, changes: Vec<Change>) -> Result<(), Error> {
+    pub(super) async fn commit(&self, changes: Vec<Change>) -> Result<Committed, Error> {
+        self.ask(|done| Request::Commit { changes, done }).await
+    }
+
+    /// Removes what is older than it may be.
+    pub(super) async fn expire(&self, now: WallTime) -> Result<Committed, Error> {
+        self.ask(|done| Request::Expire { now, done }).await
+    }
+
+    async fn ask(&self, request: impl FnOnce(Answer) -> Request) -> Result<Committed, Error> {
         let (done, answer) = oneshot::channel();
-        self.requests
-            .send(Request::Commit { changes, done })
-            .await
-            .map_err(|_gone| Error::Stopped)?;
+        self.requests.send(request(done)).await.map_err(|_gone| Error::Stopped)?;
         answer.await.map_err(|_gone| Error::Stopped)?
     }
 
@@ -52,38 +79,82 @@ impl Writer {
     }
 }
 
-fn run(mut connection: Connection, lock: Lock, kept: Kept, mut inbox: mpsc::Receiver<Request>) {
+/// What the thread owns.
+struct Store {
+    connection: Connection,
+    reserve: Reserve,
+    kept: Kept,
+}
+
+fn run(mut store: Store, lock: Lock, mut inbox: mpsc::Receiver<Request>) {
     while let Some(request) = inbox.blocking_recv() {
-        match request {
-            Request::Commit { changes, done } => {
-                let result = commit(&mut connection, &changes, kept);
-                let failed = result.is_err();
-                answer_to(done, result);
-                if failed {
-                    abandon(connection);
-                    // Before the inbox: whoever sees it closed may open the directory again.
-                    drop(lock);
-                    return;
-                }
-            }
+        let (result, done) = match request {
+            Request::Commit { changes, done } => (store.commit(&changes), done),
+            Request::Expire { now, done } => (store.expire(now), done),
             Request::Close { done } => {
-                close(connection);
+                close(store.connection);
                 drop(lock);
                 answer_to(done, ());
                 return;
             }
+        };
+        let failed = result.is_err();
+        answer_to(done, result);
+        if failed {
+            abandon(store.connection);
+            // Before the inbox: whoever sees it closed may open the directory again.
+            drop(lock);
+            return;
         }
     }
-    close(connection);
+    close(store.connection);
 }
 
-fn commit(connection: &mut Connection, changes: &[Change], kept: Kept) -> Result<(), Error> {
-    let batch = Batch::of(changes);
-    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    batch.write(&transaction)?;
-    kept.prune(&transaction, &batch)?;
-    transaction.commit()?;
-    Ok(())
+impl Store {
+    fn commit(&mut self, changes: &[Change]) -> Result<Committed, Error> {
+        let batch = Batch::of(changes);
+        self.transact(|to, kept| {
+            batch.write(to, kept)?;
+            kept.prune(to, &batch)
+        })
+    }
+
+    fn expire(&mut self, now: WallTime) -> Result<Committed, Error> {
+        self.transact(|from, kept| kept.expire(from, now))
+    }
+
+    /// One transaction; a second attempt at it where the disk was full and room is held back.
+    fn transact(
+        &mut self,
+        work: impl Fn(&Connection, &Kept) -> Result<Vec<String>, Error>,
+    ) -> Result<Committed, Error> {
+        let first = self.attempt(&work);
+        match first {
+            Ok(freed) => Ok(Committed { freed, disk_full: false }),
+            Err(error) if is_full(&error) => {
+                if !self.reserve.release() {
+                    return Err(Error::Full);
+                }
+                match self.attempt(&work) {
+                    Ok(freed) => Ok(Committed { freed, disk_full: true }),
+                    Err(error) if is_full(&error) => Err(Error::Full),
+                    Err(error) => Err(error),
+                }
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn attempt(
+        &mut self,
+        work: impl Fn(&Connection, &Kept) -> Result<Vec<String>, Error>,
+    ) -> Result<Vec<String>, Error> {
+        let immediate = TransactionBehavior::Immediate;
+        let transaction = self.connection.transaction_with_behavior(immediate)?;
+        let freed = work(&transaction, &self.kept)?;
+        transaction.commit()?;
+        Ok(freed)
+    }
 }
 
 /// Every row is on disk already; what can fail here is tidying up, and the next start does it.

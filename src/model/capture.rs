@@ -146,6 +146,9 @@ pub struct Capture {
     pub segments: Vec<Segment>,
     /// Later events of its incident.
     pub coalesced: u64,
+    /// Somebody deleted it: it is shown no more and its name is free again, but work on it is left.
+    #[serde(default)]
+    pub deleted: bool,
 }
 
 impl Capture {
@@ -165,7 +168,31 @@ impl Capture {
             interfaces: Vec::new(),
             segments: Vec::new(),
             coalesced: 0,
+            deleted: false,
         }
+    }
+
+    /// Hides it, and frees its name: what is left of it is kept as `<name>~<id>`. A name that was
+    /// given never holds a `~`.
+    pub fn delete(&mut self) {
+        if !self.deleted {
+            self.deleted = true;
+            self.name = format!("{}~{}", self.name, self.id);
+        }
+    }
+
+    /// The name that it was given, also once it is deleted.
+    pub fn given_name(&self) -> &str {
+        let suffix = self.name.strip_suffix(self.id.as_str());
+        match suffix.and_then(|name| name.strip_suffix('~')) {
+            Some(name) if self.deleted => name,
+            Some(_) | None => &self.name,
+        }
+    }
+
+    /// Whether the spool holds a file of it that no storage took: only its row explains that file.
+    pub fn has_stranded(&self) -> bool {
+        self.segments.iter().any(|segment| segment.state == SegmentState::Stranded)
     }
 
     /// Whether work on it is left, now or after a restart: it has not ended, or a segment is not yet

@@ -1,6 +1,8 @@
 //! What the journal is asked to keep: all that a restart needs, as one value for each change.
 
-use crate::model::{Capture, Group, GroupKey, Notice, Outcome, Rejected};
+use crate::model::{
+    Audit, Capture, CaptureId, Group, GroupKey, Kind, Notice, Outcome, Rejected, Transfer, Unsaid,
+};
 
 /// One change of the durable state. A batch of them is one transaction.
 #[derive(Clone, Debug, PartialEq)]
@@ -11,12 +13,28 @@ pub enum Change {
     Rejected(Rejected),
     /// The capture, with its segments, is as given.
     Capture(Box<Capture>),
+    /// The capture is kept no more. Its stored files stay known.
+    CaptureGone(CaptureId),
     /// The notice is as given.
     Notice(Box<Notice>),
     /// The group is as given.
     Group(Group),
     /// The group's incident is closed.
     GroupClosed(GroupKey),
+    /// The upload of a segment in parts is as given.
+    Transfer(Box<Transfer>),
+    /// No upload of this segment in parts is under way.
+    TransferGone { capture: CaptureId, index: u32 },
+    /// A broker holds a session of ours under this key.
+    BrokerSession(String),
+    /// What a summary will say is as given.
+    Unsaid(Box<Unsaid>),
+    /// The summary is on its way: its notices are changes of the same batch.
+    Said { kind: Kind, subject: String },
+    /// A call that changes something was made.
+    Audit(Audit),
+    /// The object of a storage was removed because it was kept long enough.
+    FileGone { storage: String, object: String },
 }
 
 impl Change {
@@ -26,9 +44,17 @@ impl Change {
             Self::Outcome(outcome) => Some(outcome),
             Self::Rejected(_)
             | Self::Capture(_)
+            | Self::CaptureGone(_)
             | Self::Notice(_)
             | Self::Group(_)
-            | Self::GroupClosed(_) => None,
+            | Self::GroupClosed(_)
+            | Self::Transfer(_)
+            | Self::TransferGone { .. }
+            | Self::BrokerSession(_)
+            | Self::Unsaid(_)
+            | Self::Said { .. }
+            | Self::Audit(_)
+            | Self::FileGone { .. } => None,
         }
     }
 }

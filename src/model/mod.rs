@@ -3,6 +3,7 @@
 //! Every noun that the journal keeps derives serde and changes only by adding optional fields;
 //! `journal::schema` counts versions.
 
+mod audit;
 mod capture;
 mod change;
 mod event;
@@ -12,19 +13,22 @@ mod notice;
 mod outcome;
 mod plan;
 mod report;
+mod saved;
 mod segment;
 mod verdict;
 
+pub use audit::Audit;
 pub use capture::{Capture, State, StopReason, Totals, Window};
 pub use change::Change;
 pub use event::{Event, MAX_PAYLOAD_BYTES, Rejected, Status};
 pub use health::Health;
 pub use ids::{CaptureId, EventId, GroupKey, IncidentId, NoticeId};
-pub use notice::{AboutCapture, Body, Counted, Delivery, File, Kind, Notice, Summary};
+pub use notice::{AboutCapture, Body, Counted, Delivery, File, Kind, Notice, Summary, Unsaid};
 pub use outcome::{Decision, Outcome, Suppression, Tally};
 pub use plan::{
     CapturePlan, Compression, FileForm, FileFormat, Limits, OnResolved, Placing, SegmentLimits,
 };
 pub use report::{InterfaceTotals, RecorderStatus, Report};
-pub use segment::{Receipt, SealedFile, Segment, SegmentState, Transfer};
+pub use saved::Saved;
+pub use segment::{Receipt, SealedFile, Segment, SegmentState, StoredFile, Transfer};
 pub use verdict::{Group, Proposal, Verdict};

@@ -1,5 +1,7 @@
 //! One notification to one notifier, with all that it says.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use serde::{Deserialize, Serialize};
 
 use crate::clock::WallTime;
@@ -110,6 +112,22 @@ pub struct Summary {
     pub text: String,
     /// How many events, by the reason.
     pub counts: Vec<Counted>,
+}
+
+/// What was counted since the last summary of one rule or source, and has not been said yet.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unsaid {
+    /// `Suppressed` or `UpstreamLoss`.
+    pub kind: Kind,
+    /// The name of the rule or of the source.
+    pub subject: String,
+    /// When the first and the last of it came.
+    pub since: WallTime,
+    pub until: WallTime,
+    /// The names of the notifiers that shall know.
+    pub notify: BTreeSet<String>,
+    /// How many events, by the reason.
+    pub counts: BTreeMap<String, u64>,
 }
 
 /// How many events met one end.

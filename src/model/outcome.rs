@@ -15,11 +15,27 @@ pub enum Suppression {
     ConcurrentCeiling,
     /// As many captures began in the last hour as the ceiling allows.
     HourlyCeiling,
+    /// What the captures may still write together would not fit into the spool.
+    SpoolCeiling,
+    /// What the captures may still write together would leave less free on the disk than is asked.
+    DiskCeiling,
     /// The event says that the alert is over.
     Resolved,
 }
 
 impl Suppression {
+    /// One word, for counters and summaries.
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Self::Cooldown => "cooldown",
+            Self::ConcurrentCeiling => "concurrent_ceiling",
+            Self::HourlyCeiling => "hourly_ceiling",
+            Self::SpoolCeiling => "spool_ceiling",
+            Self::DiskCeiling => "disk_ceiling",
+            Self::Resolved => "resolved",
+        }
+    }
+
     /// The sentence that people read.
     pub const fn sentence(&self) -> &'static str {
         match self {
@@ -27,6 +43,14 @@ impl Suppression {
             Self::ConcurrentCeiling => "as many captures run as ceilings.concurrent allows",
             Self::HourlyCeiling => {
                 "as many captures began in the last hour as ceilings.captures_per_hour allows"
+            }
+            Self::SpoolCeiling => {
+                "with what the running captures may still write it would not fit into \
+                 ceilings.spool"
+            }
+            Self::DiskCeiling => {
+                "with what the running captures may still write it would leave less of the disk \
+                 free than ceilings.free_disk asks"
             }
             Self::Resolved => "the event says that the alert is over",
         }
@@ -44,6 +68,13 @@ pub enum Decision {
     Suppressed(Suppression),
     /// A rule matched, but no plan could be made of the event.
     Refused(String),
+    /// A rule matched, but the event is older than its source lets pass.
+    Expired {
+        /// How old it was when it came, in seconds.
+        age_s: u64,
+    },
+    /// No event: the broker of a source no longer had our session, so that events may be lost.
+    UpstreamLoss,
     /// No rule matched.
     NoMatch,
     /// It is no event: see [`Rejected`](crate::model::Rejected).
@@ -58,6 +89,8 @@ impl Decision {
             Self::Coalesced(_) => "coalesced",
             Self::Suppressed(_) => "suppressed",
             Self::Refused(_) => "refused",
+            Self::Expired { .. } => "expired",
+            Self::UpstreamLoss => "upstream_loss",
             Self::NoMatch => "no_match",
             Self::Rejected(_) => "rejected",
         }
@@ -69,6 +102,12 @@ impl Decision {
             Self::Capture(_) | Self::NoMatch => String::new(),
             Self::Coalesced(capture) => format!("belongs to capture {capture}"),
             Self::Suppressed(why) => why.sentence().to_owned(),
+            Self::Expired { age_s } => {
+                format!("it came {age_s} s after it was made, and max_event_age is less")
+            }
+            Self::UpstreamLoss => {
+                "the broker no longer had our session; what it held for us may be lost".to_owned()
+            }
             Self::Refused(why) | Self::Rejected(why) => why.clone(),
         }
     }

@@ -97,6 +97,22 @@ pub struct Transfer {
     pub parts: Vec<String>,
 }
 
+/// One file in a storage, verified: what retention goes by.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredFile {
+    /// The name of the storage.
+    pub storage: String,
+    /// The object's name in it.
+    pub object: String,
+    /// The capture that it is of, which may be kept no more, and its index in it.
+    pub capture: CaptureId,
+    pub index: u32,
+    pub size_bytes: u64,
+    pub sha256: String,
+    /// When it was verified.
+    pub stored_at: WallTime,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

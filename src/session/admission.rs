@@ -88,16 +88,31 @@ impl Gate {
                 return Admission::Suppressed(Suppression::Cooldown);
             }
         }
+        match self.refuses(running, now) {
+            Some(why) => Admission::Suppressed(why),
+            None => Admission::Admitted,
+        }
+    }
+
+    /// The ceiling that lets no capture begin, whoever wants it, where `running` take packets.
+    pub(super) fn refuses(&mut self, running: usize, now: Now) -> Option<Suppression> {
         if running >= self.ceilings.concurrent {
-            return Admission::Suppressed(Suppression::ConcurrentCeiling);
+            return Some(Suppression::ConcurrentCeiling);
         }
         while self.counted_until.front().is_some_and(|until| now.boot >= *until) {
             self.counted_until.pop_front();
         }
-        if self.counted_until.len() >= self.ceilings.captures_per_hour {
-            return Admission::Suppressed(Suppression::HourlyCeiling);
-        }
-        Admission::Admitted
+        let is_full = self.counted_until.len() >= self.ceilings.captures_per_hour;
+        is_full.then_some(Suppression::HourlyCeiling)
+    }
+
+    /// Counts a capture that begins.
+    pub(super) fn count(&mut self, now: Now) {
+        self.counted_until.push_back(now.boot + HOUR);
+    }
+
+    pub(super) const fn set_ceilings(&mut self, ceilings: Ceilings) {
+        self.ceilings = ceilings;
     }
 
     /// The running capture of a group, if it has one.
@@ -118,7 +133,7 @@ impl Gate {
         let cooldown_until = now.boot + proposal.cooldown;
         let open = Open { capture: capture.clone(), cooldown_until };
         self.groups.insert(group.key.clone(), open);
-        self.counted_until.push_back(now.boot + HOUR);
+        self.count(now);
         group
     }
 
@@ -145,49 +160,21 @@ impl Gate {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::filter::Filter;
-    use crate::model::{CapturePlan, EventId, FileForm, IncidentId, Limits};
+    use crate::session::FreeDisk;
+    use crate::session::samples::{self, at};
 
     const CEILINGS: Ceilings = Ceilings {
         duration: Duration::from_secs(60),
         bytes: 1 << 20,
         concurrent: 2,
         captures_per_hour: 3,
+        spool_bytes: 1 << 30,
+        free_disk: FreeDisk::Percent(5),
     };
 
-    fn at(seconds: u64) -> Now {
-        let wall = WallTime::from_nanos(0) + Duration::from_secs(1_800_000_000 + seconds);
-        Now { boot: BootTime::from_duration(Duration::from_secs(seconds)), wall }
-    }
-
     fn proposal(group: &str, cooldown_s: u64) -> Proposal {
-        let limits = Limits {
-            duration: Duration::from_secs(1),
-            bytes: 1,
-            packets: None,
-            bytes_per_packet: 0,
-            segments: None,
-        };
-        let plan = CapturePlan {
-            rule: "rule".to_owned(),
-            incident: IncidentId::from_text("0"),
-            event: EventId::from_text("0"),
-            event_name: String::new(),
-            event_json: String::new(),
-            host: String::new(),
-            interfaces: Vec::new(),
-            trigger_at: at(0).wall,
-            look_back: Duration::ZERO,
-            filter: Filter::default(),
-            limits,
-            file: FileForm::default(),
-            storage: String::new(),
-            notify: Vec::new(),
-            placing: Default::default(),
-            on_resolved: Default::default(),
-        };
         let cooldown = Duration::from_secs(cooldown_s);
-        Proposal { group: GroupKey::from_text(group), cooldown, plan }
+        Proposal { group: GroupKey::from_text(group), cooldown, plan: samples::plan("rule") }
     }
 
     fn id(text: &str) -> CaptureId {

@@ -43,7 +43,7 @@ pub(super) fn body_of(capture: &Capture) -> Body {
     let held_until = capture.stopped_at.map(|stopped| stopped.min(plan.until()));
     Body::Capture(Box::new(AboutCapture {
         capture: capture.id.clone(),
-        name: capture.name.clone(),
+        name: capture.given_name().to_owned(),
         rule: plan.rule.clone(),
         incident: plan.incident.to_string(),
         event: plan.event.to_string(),

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::model::{Capture, CaptureId, Change, Notice, Segment, StopReason};
+use crate::model::{Capture, CaptureId, Change, Notice, Segment, StopReason, Transfer};
 
 /// The outcome of a batch of inputs.
 #[derive(Debug, Default)]
@@ -22,8 +22,15 @@ pub enum Action {
     Stop { capture: CaptureId, reason: StopReason },
     /// Close what a crash left of this capture, but for the files that are recorded already.
     SealLeftovers { capture: CaptureId, recorded: Vec<u32> },
-    /// One attempt to store this segment.
-    Upload { storage: String, segment: Box<Segment> },
+    /// One attempt to store this segment, and to copy it to the local file where one is asked for.
+    Upload {
+        /// Empty where the local file is all that is asked for.
+        storage: String,
+        segment: Box<Segment>,
+        /// How far an earlier attempt came.
+        transfer: Option<Box<Transfer>>,
+        local_file: Option<PathBuf>,
+    },
     /// Remove the local copy of a stored segment.
     Remove { capture: CaptureId, index: u32, path: PathBuf },
     /// One attempt to deliver this notice.

@@ -1,7 +1,10 @@
 //! What the machine is told.
 
+use std::time::Duration;
+
 use crate::model::{
-    CaptureId, Event, NoticeId, Receipt, Rejected, Report, SealedFile, StopReason, Verdict,
+    CaptureId, Event, NoticeId, Receipt, Rejected, Report, SealedFile, StopReason, Transfer,
+    Verdict,
 };
 
 /// One piece of news.
@@ -9,6 +12,11 @@ use crate::model::{
 pub enum Input {
     /// An event, with what the rules say of it; no verdict means that no rule matched.
     Event { event: Event, verdicts: Vec<Verdict> },
+    /// An event that is older than its source lets pass, with what the rules would have said of it.
+    Expired { event: Event, verdicts: Vec<Verdict>, age: Duration },
+    /// A source is connected again. `key` names its session at its broker, and `present` is the
+    /// broker's word on whether it still has it.
+    Session { source: String, key: String, present: bool },
     /// A message that is no event.
     Rejected(Rejected),
     /// News from the capture engine.
@@ -18,6 +26,8 @@ pub enum Input {
     ///
     /// [`SealLeftovers`]: crate::session::Action::SealLeftovers
     Leftovers { capture: CaptureId, files: Vec<SealedFile>, error: Option<String> },
+    /// An upload in parts has come so far: its storage has verified every part that it names.
+    Transfer(Transfer),
     /// One attempt at an upload ended; answers [`Upload`](crate::session::Action::Upload).
     Uploaded { capture: CaptureId, index: u32, result: Result<Receipt, Failure> },
     /// A local copy is gone, or could not be removed; answers [`Remove`].
@@ -28,8 +38,24 @@ pub enum Input {
     Notified { notice: NoticeId, result: Result<(), Failure> },
     /// Somebody wants this capture to end.
     Stop { capture: CaptureId, reason: StopReason },
+    /// The file system of the spool as it is now; every second or two, and once before the first
+    /// event.
+    Space(Space),
+    /// The captures of these names are kept no more, so that the names may be given again: the
+    /// answer of a commit.
+    Freed(Vec<String>),
     /// The worker is stopping: no event comes any more, nothing new leaves.
     Shutdown,
+}
+
+/// How full the file system of the spool is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Space {
+    /// What this user may still write.
+    pub free_bytes: u64,
+    pub total_bytes: u64,
+    /// What the files of the spool hold.
+    pub spool_bytes: u64,
 }
 
 /// Why an attempt failed.

@@ -4,23 +4,28 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::clock::{BootTime, Now};
 use crate::model::{
-    Capture, CaptureId, Change, Decision, Delivery, Event, GroupKey, Health, Notice, NoticeId,
-    Outcome, Proposal, Rejected, Report, SealedFile, Segment, SegmentState, State, Suppression,
-    Verdict,
+    Capture, CaptureId, Change, Decision, Health, Notice, NoticeId, Outcome, Rejected, State,
+    Transfer,
 };
 use crate::random::Sequence;
 
-use super::admission::{Admission, Gate};
+use super::admission::Gate;
 use super::attempts::Attempts;
 use super::health::Board;
-use super::transfer::Outgoing;
-use super::{Action, Ceilings, Effects, Input, closing};
+use super::room::Room;
+use super::summaries::Summaries;
+use super::{Action, Effects, Input, Settings};
 
-/// Uploads at one time: enough to use a slow line, few enough to leave the host its own.
-const UPLOADS_AT_ONCE: usize = 2;
+/// Uploads at one time: eight storages may hang before one that does not has to wait.
+const UPLOADS_AT_ONCE: usize = 16;
 
-/// Notices at one time.
-const NOTICES_AT_ONCE: usize = 4;
+/// Uploads to one storage at one time: enough to use a slow line, few enough to leave the host its
+/// own.
+const UPLOADS_TO_ONE: usize = 2;
+
+/// Notices at one time, and to one notifier.
+const NOTICES_AT_ONCE: usize = 16;
+const NOTICES_TO_ONE: usize = 2;
 
 /// Removals of local copies at one time.
 const REMOVALS_AT_ONCE: usize = 4;
@@ -28,28 +33,33 @@ const REMOVALS_AT_ONCE: usize = 4;
 /// Captures whose leftovers are sealed at one time: each reads its files once.
 const RECOVERIES_AT_ONCE: usize = 2;
 
-/// Work is given up after so many failures in a row at the earliest: about five minutes, long enough
-/// for somebody to repair a credential.
-pub(super) const REFUSALS_UNTIL_GIVEN_UP: u32 = 12;
-
 /// One segment: its capture and its index.
 pub(super) type SegmentKey = (CaptureId, u32);
 
 /// All state of the worker. See the module's page for how it is driven.
 #[derive(Debug)]
 pub struct Machine {
+    pub(super) settings: Settings,
     pub(super) gate: Gate,
+    pub(super) room: Room,
     /// Captures on which work is left; a capture leaves when its end is recorded and its segments
     /// are retired or stranded. Bounded by the ceilings and by what the spool holds.
     pub(super) captures: BTreeMap<CaptureId, Capture>,
+    /// The names of all captures that are kept and not deleted. Bounded by what the journal keeps.
+    pub(super) names: BTreeMap<String, CaptureId>,
     /// Captures that differ from what the journal has; written at the next [`settle`](Self::settle).
     dirty: BTreeSet<CaptureId>,
     /// Captures of an earlier run that were taking packets when it died.
     pub(super) leftovers: Attempts<CaptureId>,
     pub(super) uploads: Attempts<SegmentKey>,
+    /// How far uploads in parts have come; only of segments in `uploads`.
+    pub(super) transfers: BTreeMap<SegmentKey, Transfer>,
     pub(super) removals: Attempts<SegmentKey>,
-    pub(super) notices: BTreeMap<NoticeId, Outgoing>,
+    pub(super) notices: BTreeMap<NoticeId, Notice>,
     pub(super) sends: Attempts<NoticeId>,
+    pub(super) summaries: Summaries,
+    /// The broker sessions that we have had.
+    pub(super) sessions: BTreeSet<String>,
     pub(super) storages: Board,
     pub(super) notifiers: Board,
     pub(super) random: Sequence,
@@ -58,16 +68,22 @@ pub struct Machine {
 
 impl Machine {
     /// An empty machine; `seed` feeds identifiers and jitter.
-    pub fn new(ceilings: Ceilings, seed: u64) -> Self {
+    pub fn new(settings: Settings, seed: u64) -> Self {
         Self {
-            gate: Gate::new(ceilings),
+            gate: Gate::new(settings.ceilings),
+            room: Room::new(settings.ceilings),
+            settings,
             captures: BTreeMap::new(),
+            names: BTreeMap::new(),
             dirty: BTreeSet::new(),
             leftovers: Attempts::new(RECOVERIES_AT_ONCE),
-            uploads: Attempts::new(UPLOADS_AT_ONCE),
+            uploads: Attempts::in_lanes(UPLOADS_AT_ONCE, UPLOADS_TO_ONE),
+            transfers: BTreeMap::new(),
             removals: Attempts::new(REMOVALS_AT_ONCE),
             notices: BTreeMap::new(),
-            sends: Attempts::new(NOTICES_AT_ONCE),
+            sends: Attempts::in_lanes(NOTICES_AT_ONCE, NOTICES_TO_ONE),
+            summaries: Summaries::default(),
+            sessions: BTreeSet::new(),
             storages: Board::default(),
             notifiers: Board::default(),
             random: Sequence::new(seed),
@@ -75,17 +91,31 @@ impl Machine {
         }
     }
 
+    /// Takes other settings; what was admitted before goes on as it was.
+    pub fn configure(&mut self, settings: Settings) {
+        self.gate.set_ceilings(settings.ceilings);
+        self.room.set_ceilings(settings.ceilings);
+        self.settings = settings;
+    }
+
     /// Takes one piece of news; what has to happen is appended to `effects`.
     pub fn apply(&mut self, input: Input, now: Now, effects: &mut Effects) {
         match input {
             Input::Event { event, verdicts } => self.event(&event, verdicts, now, effects),
+            Input::Expired { event, verdicts, age } => {
+                self.expired(&event, &verdicts, age, now, effects);
+            }
+            Input::Session { source, key, present } => {
+                self.session(source, key, present, now, effects);
+            }
             Input::Rejected(rejected) => reject(rejected, effects),
-            Input::Engine(report) => self.engine(report, now),
+            Input::Engine(report) => self.engine(report, now, effects),
             Input::Leftovers { capture, files, error } => {
                 self.recovered(&capture, files, error, now);
             }
+            Input::Transfer(transfer) => self.transferred(transfer, effects),
             Input::Uploaded { capture, index, result } => {
-                self.uploaded((capture, index), result, now);
+                self.uploaded((capture, index), result, now, effects);
             }
             Input::Removed { capture, index, result } => {
                 self.removed((capture, index), &result, now);
@@ -94,6 +124,12 @@ impl Machine {
             Input::Stop { capture, reason } => {
                 if self.is_running(&capture) {
                     effects.actions.push(Action::Stop { capture, reason });
+                }
+            }
+            Input::Space(space) => self.sampled(space, effects),
+            Input::Freed(names) => {
+                for name in names {
+                    self.names.remove(&name);
                 }
             }
             Input::Shutdown => self.stopping = true,
@@ -110,9 +146,12 @@ impl Machine {
         }
         // Nothing leaves the machine any more once it is stopping: a restart goes on with it.
         if !self.stopping {
+            self.say_summaries(now, effects);
             self.start_uploads(now, effects);
         }
         self.persist_dirty(effects);
+        let unsaid = self.summaries.take_changed().into_iter();
+        effects.changes.extend(unsaid.map(|unsaid| Change::Unsaid(Box::new(unsaid))));
         if !self.stopping {
             self.start_recoveries(now, effects);
             self.start_removals(now, effects);
@@ -131,6 +170,7 @@ impl Machine {
             self.uploads.next_due(),
             self.removals.next_due(),
             self.sends.next_due(),
+            self.summaries.next_due(),
         ];
         work.into_iter().flatten().chain(self.gate.next_sweep()).min()
     }
@@ -140,7 +180,7 @@ impl Machine {
         self.stopping
     }
 
-    /// Captures on which work is left.
+    /// Captures on which work is left, also those that somebody has deleted.
     pub fn open_captures(&self) -> impl Iterator<Item = &Capture> {
         self.captures.values()
     }
@@ -165,155 +205,17 @@ impl Machine {
         self.sends.len()
     }
 
-    fn event(&mut self, event: &Event, verdicts: Vec<Verdict>, now: Now, effects: &mut Effects) {
-        let outcome =
-            |rule: Option<&str>, decision| Change::Outcome(Outcome::new(event, rule, decision));
-        if verdicts.is_empty() {
-            effects.changes.push(outcome(None, Decision::NoMatch));
-        }
-        for verdict in verdicts {
-            let rule = verdict.rule().to_owned();
-            let decision = match verdict {
-                Verdict::Capture(proposal) => self.propose(*proposal, now, effects),
-                Verdict::Resolved { group, .. } => self.resolved(&group),
-                Verdict::Refused { reason, .. } => Decision::Refused(reason),
-            };
-            effects.changes.push(outcome(Some(&rule), decision));
-        }
-    }
-
-    fn propose(&mut self, proposal: Proposal, now: Now, effects: &mut Effects) -> Decision {
-        let (captures, leftovers) = (&self.captures, &self.leftovers);
-        let is_running = |id: &CaptureId| is_running(captures, leftovers, id);
-        let running = captures.keys().filter(|id| is_running(id)).count();
-        match self.gate.judge(&proposal, is_running, running, now) {
-            Admission::Belongs(id) => {
-                self.change(&id, |capture| capture.coalesced += 1);
-                Decision::Coalesced(id)
-            }
-            Admission::Suppressed(why) => Decision::Suppressed(why),
-            Admission::Admitted => Decision::Capture(self.begin(proposal, now, effects)),
-        }
-    }
-
-    fn begin(&mut self, proposal: Proposal, now: Now, effects: &mut Effects) -> CaptureId {
-        let id = CaptureId::mint(now.wall, [self.random.next(), self.random.next()]);
-        let group = self.gate.open(&proposal, &id, now);
-        let tail = &id.as_str()[id.as_str().len() - 6..];
-        let name = format!("{}-{}-{tail}", proposal.plan.rule, now.wall.compact());
-        let capture = Capture::pending(id.clone(), name, proposal.plan, now.wall);
-        effects.changes.push(Change::Capture(Box::new(capture.clone())));
-        effects.changes.push(Change::Group(group));
-        effects.actions.push(Action::Begin(Box::new(capture.clone())));
-        self.captures.insert(id.clone(), capture);
-        id
-    }
-
-    fn resolved(&mut self, group: &GroupKey) -> Decision {
-        match self.gate.capture_of(group).cloned() {
-            Some(id) if self.is_running(&id) => {
-                self.change(&id, |capture| capture.coalesced += 1);
-                Decision::Coalesced(id)
-            }
-            Some(_) | None => Decision::Suppressed(Suppression::Resolved),
-        }
-    }
-
-    fn engine(&mut self, report: Report, now: Now) {
-        match report {
-            Report::Started { capture, held_from } => self.change(&capture, |capture| {
-                capture.state = State::Capturing;
-                capture.held_from = Some(held_from);
-            }),
-            // Seen live, and persisted with the next thing worth a transaction.
-            Report::Progress { capture, totals } => {
-                if let Some(capture) = self.captures.get_mut(&capture) {
-                    capture.totals = totals;
-                }
-            }
-            Report::Sealed { capture, file } => self.sealed(&capture, file, now),
-            Report::Ended { capture, reason, error, totals, interfaces } => {
-                let uploads = &self.uploads;
-                let is_under_way = |segment: &Segment| {
-                    uploads.is_under_way(&(segment.capture.clone(), segment.file.index))
-                };
-                let known = self.captures.get(&capture);
-                let is_uploading =
-                    known.is_some_and(|known| known.segments.iter().any(is_under_way));
-                self.change(&capture, |capture| {
-                    // The upload may have begun as soon as the file was sealed.
-                    capture.state = if is_uploading { State::Uploading } else { State::Sealed };
-                    capture.stopped_at = Some(now.wall);
-                    capture.stop_reason = Some(reason);
-                    capture.error = error;
-                    capture.totals = totals;
-                    capture.interfaces = interfaces;
-                });
-            }
-        }
-    }
-
-    pub(super) fn sealed(&mut self, id: &CaptureId, file: SealedFile, now: Now) {
-        let index = file.index;
-        let known = |capture: &Capture| capture.segments.iter().any(|s| s.file.index == index);
-        // A capture that failed after its seal is searched for leftovers, and finds it again.
-        if self.captures.get(id).is_none_or(known) {
-            return;
-        }
-        self.change(id, |capture| {
-            let (year, month, day) = capture.plan.trigger_at.date();
-            let (incident, host) = (&capture.plan.incident, &capture.plan.host);
-            let (name, extension) = (&capture.name, file.extension());
-            let object =
-                format!("{year}/{month}/{day}/{incident}/{host}/{name}-{index}.{extension}");
-            let state = SegmentState::Sealed;
-            let capture_id = capture.id.clone();
-            capture.segments.push(Segment {
-                capture: capture_id,
-                file,
-                state,
-                object,
-                receipt: None,
-            });
-        });
-        self.uploads.add((id.clone(), index), now.boot);
-    }
-
-    /// Captures whose last piece of work is done get their end, and their notices with it.
-    fn reach_ends(&mut self, now: Now, effects: &mut Effects) {
-        let mut outgoing = Vec::new();
-        for id in self.dirty.clone() {
-            let Some(capture) = self.captures.get_mut(&id) else { continue };
-            if capture.state.is_end() {
-                continue;
-            }
-            let Some(end) = closing::end_of(capture) else { continue };
-            capture.state = end;
-            effects.actions.push(Action::Ended(Box::new(capture.clone())));
-            let body = closing::body_of(capture);
-            for notifier in capture.plan.notify.clone() {
-                let random = [self.random.next(), self.random.next()];
-                let notice = Notice {
-                    id: NoticeId::mint(now.wall, random),
-                    notifier,
-                    kind: closing::kind_of(end),
-                    created_at: now.wall,
-                    delivery: Delivery::Waiting,
-                    body: body.clone(),
-                };
-                effects.changes.push(Change::Notice(Box::new(notice.clone())));
-                outgoing.push(notice);
-            }
-        }
-        outgoing.into_iter().for_each(|notice| self.send(notice, now));
-    }
-
     /// Writes what has changed, and lets go of captures on which nothing is left to do.
     fn persist_dirty(&mut self, effects: &mut Effects) {
         for id in std::mem::take(&mut self.dirty) {
             let Some(capture) = self.captures.get(&id) else { continue };
-            effects.changes.push(Change::Capture(Box::new(capture.clone())));
-            if !capture.has_work() {
+            let has_work = capture.has_work();
+            effects.changes.push(if capture.deleted && !has_work && !capture.has_stranded() {
+                Change::CaptureGone(id.clone())
+            } else {
+                Change::Capture(Box::new(capture.clone()))
+            });
+            if !has_work {
                 self.captures.remove(&id);
             }
         }
@@ -326,14 +228,24 @@ impl Machine {
         }
     }
 
-    fn is_running(&self, id: &CaptureId) -> bool {
+    /// Those that have changed since the last [`settle`](Self::settle).
+    pub(super) fn changed(&self) -> Vec<CaptureId> {
+        self.dirty.iter().cloned().collect()
+    }
+
+    pub(super) fn is_running(&self, id: &CaptureId) -> bool {
         is_running(&self.captures, &self.leftovers, id)
+    }
+
+    /// Captures that take packets.
+    pub(super) fn running(&self) -> impl Iterator<Item = &Capture> {
+        self.captures.values().filter(|capture| self.is_running(&capture.id))
     }
 }
 
 /// Whether a capture takes packets. One of an earlier run does not, whatever its state still says:
 /// no later event may be counted as belonging to it.
-fn is_running(
+pub(super) fn is_running(
     captures: &BTreeMap<CaptureId, Capture>,
     leftovers: &Attempts<CaptureId>,
     id: &CaptureId,

@@ -13,29 +13,27 @@
 
 mod admission;
 mod attempts;
+mod by_hand;
 mod closing;
+mod decide;
 mod effect;
 mod health;
 mod input;
 mod machine;
+mod outgoing;
+mod placing;
+mod progress;
 mod restore;
+mod room;
+mod settings;
+mod summaries;
 mod transfer;
 
-use std::time::Duration;
+#[cfg(test)]
+mod samples;
 
+pub use by_hand::{NotCreated, Redriven};
 pub use effect::{Action, Effects};
-pub use input::{Failure, Input};
+pub use input::{Failure, Input, Space};
 pub use machine::Machine;
-
-/// The ceilings that no rule passes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Ceilings {
-    /// The longest that a capture goes on after its trigger.
-    pub duration: Duration,
-    /// The most that one capture's files hold.
-    pub bytes: u64,
-    /// Captures at one time.
-    pub concurrent: usize,
-    /// Captures that begin within any 60 minutes.
-    pub captures_per_hour: usize,
-}
+pub use settings::{Ceilings, FreeDisk, Settings, UPLOAD_BUDGET, usual_kinds};

@@ -1,43 +1,47 @@
 //! From what the journal kept back to a running machine.
 
 use crate::backoff::Backoff;
-use crate::clock::{Now, WallTime};
-use crate::model::{
-    Capture, CaptureId, Group, Notice, SealedFile, SegmentState, State, StopReason,
-};
+use crate::clock::Now;
+use crate::model::{Capture, CaptureId, Saved, SealedFile, SegmentState, State, StopReason};
 
-use super::machine::REFUSALS_UNTIL_GIVEN_UP;
+use super::attempts::REFUSALS_UNTIL_GIVEN_UP;
 use super::{Action, Effects, Machine};
 
 impl Machine {
     /// Takes up the work that an earlier worker left, however it ended.
     ///
-    /// `captures` are those on which work is left, `notices` those that wait, `began` when the
-    /// captures of the last hour began. What is left of captures that were taking packets is sealed;
-    /// uploads, removals and notices go on. All of it starts at the next [`settle`](Self::settle).
-    pub fn restore(
-        &mut self,
-        captures: Vec<Capture>,
-        notices: Vec<Notice>,
-        groups: Vec<Group>,
-        began: Vec<WallTime>,
-        now: Now,
-    ) {
-        self.gate.restore(groups, began, now);
-        for capture in captures {
+    /// What is left of captures that were taking packets is sealed; uploads, removals and notices go
+    /// on. All of it starts at the next [`settle`](Self::settle).
+    pub fn restore(&mut self, saved: Saved, now: Now) {
+        self.gate.restore(saved.groups, saved.began, now);
+        self.names = saved.names;
+        self.sessions = saved.sessions;
+        self.summaries.restore(saved.unsaid, now);
+        for capture in saved.captures {
             self.take_up(capture, now);
         }
-        for notice in notices {
+        for transfer in saved.transfers {
+            let key = (transfer.capture.clone(), transfer.index);
+            if self.uploads.contains(&key) {
+                self.transfers.insert(key, transfer);
+            }
+        }
+        for notice in saved.notices {
             self.send(notice, now);
         }
     }
 
     fn take_up(&mut self, capture: Capture, now: Now) {
         let id = capture.id.clone();
+        let sealed_by = capture.stopped_at.unwrap_or(capture.created_at);
+        let left = self.settings.upload_budget.saturating_sub(now.wall.since(sealed_by));
         for segment in &capture.segments {
             let key = (id.clone(), segment.file.index);
             match segment.state {
-                SegmentState::Sealed => self.uploads.add(key, now.boot),
+                SegmentState::Sealed => {
+                    let storage = &capture.plan.storage;
+                    self.uploads.add_to(storage, key, now.boot, now.boot + left);
+                }
                 SegmentState::Stored => self.removals.add(key, now.boot),
                 SegmentState::Retired | SegmentState::Stranded => {}
             }

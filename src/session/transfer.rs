@@ -1,35 +1,33 @@
-//! What leaves the host, and what follows: uploads, the removal of local copies, notices.
-
-use std::time::Duration;
+//! Uploads, and the removal of local copies that follows.
 
 use crate::backoff::Backoff;
-use crate::clock::{BootTime, Now};
-use crate::model::{Change, Delivery, Notice, NoticeId, Receipt, Segment, SegmentState, State};
+use crate::clock::Now;
+use crate::model::{Capture, Change, Receipt, Segment, SegmentState, State, Transfer};
 
-use super::machine::{Machine, REFUSALS_UNTIL_GIVEN_UP, SegmentKey};
-use super::{Action, Effects, Failure};
+use super::attempts::REFUSALS_UNTIL_GIVEN_UP;
+use super::machine::SegmentKey;
+use super::progress::joined;
+use super::{Action, Effects, Failure, Machine, placing};
 
-/// A notice that could not be delivered for so long, and that often in this run, is dead.
-const NOTICE_BUDGET: Duration = Duration::from_secs(24 * 3600);
-
-/// A notice on its way.
-#[derive(Debug)]
-pub(super) struct Outgoing {
-    notice: Notice,
-    /// By the clock that nobody sets: one that is put right must not end what has just begun.
-    give_up_at: BootTime,
-}
+/// How the sentence begins that says why a segment is stranded.
+const STRANDED: &str = "not stored: ";
 
 impl Machine {
     pub(super) fn start_uploads(&mut self, now: Now, effects: &mut Effects) {
         for key in self.uploads.take_due(now.boot) {
             let Some(capture) = self.captures.get(&key.0) else { continue };
-            let Some(segment) = capture.segments.iter().find(|s| s.file.index == key.1) else {
-                continue;
+            let Some(segment) = segment_of(capture, key.1) else { continue };
+            let storage = &capture.plan.storage;
+            // The configuration may name another one by now, or the segment another object.
+            let goes_on = |transfer: &&Transfer| {
+                transfer.storage == *storage && transfer.object == segment.object
             };
+            let transfer = self.transfers.get(&key).filter(goes_on);
             effects.actions.push(Action::Upload {
-                storage: capture.plan.storage.clone(),
+                storage: storage.clone(),
                 segment: Box::new(segment.clone()),
+                transfer: transfer.cloned().map(Box::new),
+                local_file: placing::local_file_of(capture, &segment.file),
             });
             if capture.state == State::Sealed {
                 self.change(&key.0, |capture| capture.state = State::Uploading);
@@ -39,32 +37,42 @@ impl Machine {
 
     pub(super) fn start_removals(&mut self, now: Now, effects: &mut Effects) {
         for key in self.removals.take_due(now.boot) {
-            let segments = self.captures.get(&key.0).map(|capture| &capture.segments);
-            if let Some(segment) = segments.and_then(|s| s.iter().find(|s| s.file.index == key.1)) {
+            let capture = self.captures.get(&key.0);
+            if let Some(segment) = capture.and_then(|capture| segment_of(capture, key.1)) {
                 let path = segment.file.path.clone();
                 effects.actions.push(Action::Remove { capture: key.0, index: key.1, path });
             }
         }
     }
 
-    pub(super) fn start_sends(&mut self, now: Now, effects: &mut Effects) {
-        for id in self.sends.take_due(now.boot) {
-            if let Some(outgoing) = self.notices.get(&id) {
-                effects.actions.push(Action::Send(Box::new(outgoing.notice.clone())));
-            }
+    /// Keeps how far an upload has come. One that has meanwhile ended needs it no more.
+    pub(super) fn transferred(&mut self, transfer: Transfer, effects: &mut Effects) {
+        let key = (transfer.capture.clone(), transfer.index);
+        if self.uploads.contains(&key) {
+            effects.changes.push(Change::Transfer(Box::new(transfer.clone())));
+            self.transfers.insert(key, transfer);
         }
     }
 
-    pub(super) fn uploaded(&mut self, key: SegmentKey, result: Result<Receipt, Failure>, now: Now) {
+    pub(super) fn uploaded(
+        &mut self,
+        key: SegmentKey,
+        result: Result<Receipt, Failure>,
+        now: Now,
+        effects: &mut Effects,
+    ) {
         let Some(capture) = self.captures.get(&key.0) else {
             self.uploads.finish(&key);
             return;
         };
         let storage = capture.plan.storage.clone();
-        self.storages.note(&storage, result.as_ref().map(|_| ()), now.wall);
+        // Without a storage it was the local file that was written.
+        if !storage.is_empty() {
+            self.storages.note(&storage, result.as_ref().map(|_| ()), now.wall);
+        }
         match result {
             Ok(receipt) => {
-                self.uploads.finish(&key);
+                self.finish_upload(&key, effects);
                 self.change_segment(&key, |segment| {
                     segment.state = SegmentState::Stored;
                     segment.receipt = Some(receipt);
@@ -73,16 +81,46 @@ impl Machine {
             }
             Err(failure) => {
                 let random = self.random.next();
+                let is_over = self.uploads.is_over(&key, now.boot);
                 let failures = self.uploads.retry(&key, Backoff::REMOTE, now.boot, random);
-                if !failure.transient && failures >= REFUSALS_UNTIL_GIVEN_UP {
-                    self.uploads.finish(&key);
-                    self.change_segment(&key, |segment| segment.state = SegmentState::Stranded);
-                    self.change(&key.0, |capture| {
-                        capture.error =
-                            Some(format!("storage '{storage}' refuses it: {}", failure.message));
-                    });
+                if failures >= REFUSALS_UNTIL_GIVEN_UP && (is_over || !failure.transient) {
+                    self.strand(&key, &storage, &failure, effects);
                 }
             }
+        }
+    }
+
+    /// Gives a segment up: it stays in the spool until somebody has put right what is wrong.
+    fn strand(
+        &mut self,
+        key: &SegmentKey,
+        storage: &str,
+        failure: &Failure,
+        effects: &mut Effects,
+    ) {
+        self.finish_upload(key, effects);
+        self.change_segment(key, |segment| segment.state = SegmentState::Stranded);
+        let place = match storage {
+            "" => "the local file cannot be written".to_owned(),
+            storage if failure.transient => {
+                format!("storage '{storage}' has failed for too long")
+            }
+            storage => format!("storage '{storage}' refuses it"),
+        };
+        let why = format!("{STRANDED}{place}: {}", failure.message);
+        self.change(&key.0, |capture| {
+            // The first of many segments says enough.
+            if !capture.error.as_ref().is_some_and(|error| error.contains(STRANDED)) {
+                capture.error = joined(capture.error.take(), Some(why));
+            }
+        });
+    }
+
+    fn finish_upload(&mut self, key: &SegmentKey, effects: &mut Effects) {
+        self.uploads.finish(key);
+        if self.transfers.remove(key).is_some() {
+            let (capture, index) = key.clone();
+            effects.changes.push(Change::TransferGone { capture, index });
         }
     }
 
@@ -99,49 +137,38 @@ impl Machine {
         }
     }
 
-    pub(super) fn notified(
-        &mut self,
-        id: &NoticeId,
-        result: Result<(), Failure>,
-        now: Now,
-        effects: &mut Effects,
-    ) {
-        let Some(Outgoing { notice, give_up_at }) = self.notices.get_mut(id) else {
-            self.sends.finish(id);
-            return;
-        };
-        self.notifiers.note(&notice.notifier, result.as_ref().map(|_| ()), now.wall);
-        notice.delivery = match result {
-            Ok(()) => Delivery::Delivered,
-            Err(failure) => {
-                let random = self.random.next();
-                let failures = self.sends.retry(id, Backoff::REMOTE, now.boot, random);
-                let is_hopeless = !failure.transient || now.boot >= *give_up_at;
-                if failures < REFUSALS_UNTIL_GIVEN_UP || !is_hopeless {
-                    return;
-                }
-                effects.actions.push(Action::GivenUp(Box::new(notice.clone())));
-                Delivery::Dead
-            }
-        };
-        effects.changes.push(Change::Notice(Box::new(notice.clone())));
-        self.notices.remove(id);
-        self.sends.finish(id);
-    }
-
-    /// Puts a notice into the outbox.
-    pub(super) fn send(&mut self, notice: Notice, now: Now) {
-        let left = NOTICE_BUDGET.saturating_sub(now.wall.since(notice.created_at));
-        let id = notice.id.clone();
-        self.sends.add(id.clone(), now.boot);
-        self.notices.insert(id, Outgoing { notice, give_up_at: now.boot + left });
-    }
-
     fn change_segment(&mut self, key: &SegmentKey, change: impl FnOnce(&mut Segment)) {
         self.change(&key.0, |capture| {
             if let Some(segment) = capture.segments.iter_mut().find(|s| s.file.index == key.1) {
                 change(segment);
             }
         });
+    }
+}
+
+fn segment_of(capture: &Capture, index: u32) -> Option<&Segment> {
+    capture.segments.iter().find(|segment| segment.file.index == index)
+}
+
+/// What is left of an error once stranded segments are tried again.
+pub(super) fn without_refusal(error: Option<String>) -> Option<String> {
+    let error = error?;
+    let before = error.split(STRANDED).next().unwrap_or_default();
+    let before = before.strip_suffix("; ").unwrap_or(before);
+    (!before.is_empty()).then(|| before.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_went_wrong_with_the_packets_stays_when_an_upload_is_tried_again() {
+        let refused = Some(format!("{STRANDED}storage 'a' refuses it: 403"));
+        assert_eq!(without_refusal(refused.clone()), None);
+        assert_eq!(without_refusal(None), None);
+        let cut = Some("the worker died".to_owned());
+        assert_eq!(without_refusal(cut.clone()), cut);
+        assert_eq!(without_refusal(joined(cut.clone(), refused)), cut);
     }
 }

@@ -10,6 +10,8 @@ pub mod format;
 pub mod mqtt;
 pub mod webhook;
 
+use std::time::Duration;
+
 use tokio::sync::oneshot;
 
 use crate::model::{Event, Outcome, Rejected};
@@ -29,6 +31,16 @@ pub enum Content {
     Events(Vec<Event>),
     /// Poison: recorded with its digest and acknowledged, so that it blocks nothing behind it.
     Rejected(Rejected),
+    /// A broker has accepted a connection of the source of this name. It comes before every message of that
+    /// connection, and is durable before the first one is asked for.
+    Session {
+        source: String,
+        /// Which session this is about: the broker's address and the client id. Another key is
+        /// another session, and says nothing about this one.
+        key: String,
+        /// Whether the broker still had it. What came while it had it not is lost to us.
+        present: bool,
+    },
 }
 
 /// Settings of one named source.
@@ -36,4 +48,14 @@ pub enum Content {
 pub enum Settings {
     Mqtt(mqtt::Settings),
     Webhook(webhook::Settings),
+}
+
+impl Settings {
+    /// How old an event may be, by its own time, to be acted on; absent: any age.
+    pub const fn max_event_age(&self) -> Option<Duration> {
+        match self {
+            Self::Mqtt(settings) => settings.max_event_age,
+            Self::Webhook(settings) => settings.max_event_age,
+        }
+    }
 }

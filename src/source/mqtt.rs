@@ -14,9 +14,13 @@
 //! reading there are no pings either: when no room comes for as long as a
 //! keep alive, before the broker would give us up, the connection is closed, and opened again once the worker has answered what it has.
 //!
+//! The versions of MQTT differ in [`client`] only. Whether the broker still had our session goes to the
+//! worker before anything is received in it.
+//!
 //! Invariant: no PUBACK before the worker's answer. Knows nothing of rules or captures.
 
 mod acks;
+mod client;
 mod connection;
 mod health;
 mod room;
@@ -24,9 +28,9 @@ mod room;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::info;
 
 use crate::backoff::Backoff;
 use crate::broker::{self, Account};
@@ -34,12 +38,14 @@ use crate::clock;
 use crate::model::Health;
 use crate::random;
 
-use super::Delivery;
 use super::format::Format;
+use super::{Content, Delivery};
 use acks::Acks;
 use connection::Connection;
 use health::Reporter;
 use room::Room;
+
+pub use crate::broker::Protocol;
 
 /// How long received messages may wait for room before the connection is closed: no longer than the
 /// broker waits for a ping (one and a half of the keep alive).
@@ -56,11 +62,21 @@ pub struct Settings {
     /// Fixed, so that the broker keeps the session; defaults to `hindsight-<host>-<source>`.
     pub client_id: String,
     pub topics: Vec<Topic>,
+    pub protocol: Protocol,
     pub username: Option<String>,
-    /// Read at each connect, so that a rotated password is picked up.
+    /// Instead of `username`. All files are read at each connect, so that a rotated secret is picked up.
+    pub username_file: Option<PathBuf>,
     pub password_file: Option<PathBuf>,
     /// A file of PEM certificates to trust instead of the system's.
     pub ca_file: Option<PathBuf>,
+    /// The certificate that we show the broker, in PEM; with `client_key_file`.
+    pub client_cert_file: Option<PathBuf>,
+    pub client_key_file: Option<PathBuf>,
+    /// Whether messages that the broker had kept from before we subscribed are events. Else they are
+    /// old news: acknowledged, counted, and not handed over.
+    pub retained: bool,
+    /// How old an event may be, by its own time, to be acted on; absent: any age. The worker judges it.
+    pub max_event_age: Option<Duration>,
 }
 
 /// One subscription.
@@ -103,9 +119,17 @@ impl Settings {
             address: self.url.parse()?,
             client_id: self.client_id.clone(),
             username: self.username.clone(),
+            username_file: self.username_file.clone(),
             password_file: self.password_file.clone(),
             ca_file: self.ca_file.clone(),
+            client_cert_file: self.client_cert_file.clone(),
+            client_key_file: self.client_key_file.clone(),
         })
+    }
+
+    /// What names our session at the broker.
+    fn session_key(&self) -> String {
+        format!("{} {}", self.url.trim_end_matches('/'), self.client_id)
     }
 }
 
@@ -138,7 +162,6 @@ pub async fn run(
     let mut source = Source {
         reporter: Reporter::new(name.clone(), health),
         room: Room::new(),
-        had_session: false,
         unanswered: None,
         name,
         settings,
@@ -174,8 +197,6 @@ struct Source {
     deliveries: mpsc::Sender<Delivery>,
     reporter: Reporter,
     room: Room,
-    /// The broker has had our session since this process began.
-    had_session: bool,
     /// What the worker has not answered of the connection before.
     unanswered: Option<Acks>,
     stop: CancellationToken,
@@ -185,23 +206,36 @@ impl Source {
     /// One connection, from its beginning to its end. Ok means that it was asked to stop.
     async fn receive(&mut self) -> Result<(), Error> {
         let stop = self.stop.clone();
-        let opened = tokio::select! {
-            () = stop.cancelled() => return Ok(()),
-            opened = Connection::open(&self.settings) => opened?,
+        let opened = async {
+            let (connection, present) = Connection::open(&self.settings).await?;
+            self.record_session(present).await?;
+            connection.subscribe(&self.settings)?;
+            info!(source = self.name, session_present = present, "connected");
+            Ok::<_, Error>(connection)
         };
-        let (connection, session_present) = opened;
-        let session_lost = self.had_session && !session_present;
-        if session_lost {
-            warn!(
-                source = self.name,
-                "the broker had lost our session: possible upstream loss of what came meanwhile"
-            );
-        }
-        self.had_session = true;
-        info!(source = self.name, session_present, "connected");
-        let (ended, unanswered) = connection.serve(self, session_lost).await;
+        let connection = tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            opened = opened => opened?,
+        };
+        let (ended, unanswered) = connection.serve(self).await;
         self.unanswered = Some(unanswered);
         ended
+    }
+
+    /// Has the worker record whether the broker had our session, before anything is asked for in it: a
+    /// loss that were forgotten now would show at no later connection.
+    async fn record_session(&self, present: bool) -> Result<(), Error> {
+        let (done, recorded) = oneshot::channel();
+        let (source, key) = (self.name.clone(), self.settings.session_key());
+        let delivery = Delivery { content: Content::Session { source, key, present }, done };
+        let answer = async {
+            self.deliveries.send(delivery).await.map_err(|_closed| Error::WorkerGone)?;
+            recorded.await.map_err(|_dropped| Error::NotRecorded)
+        };
+        match tokio::time::timeout(STALL_LIMIT, answer).await {
+            Ok(answer) => answer.map(drop),
+            Err(_elapsed) => Err(Error::Stalled),
+        }
     }
 
     /// Waits until the worker holds nothing more of the connection that ended. Its messages come again
@@ -224,9 +258,15 @@ mod tests {
             url: url.into(),
             client_id: "hindsight-edge-7-plant".into(),
             topics: filters.iter().map(topic).collect(),
+            protocol: Protocol::V5,
             username: None,
+            username_file: None,
             password_file: None,
             ca_file: None,
+            client_cert_file: None,
+            client_key_file: None,
+            retained: false,
+            max_event_age: None,
         }
     }
 

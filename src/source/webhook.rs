@@ -3,20 +3,23 @@
 //! Alertmanager sends again on 5xx only; every other answer ends the matter. So: 2xx after the commit,
 //! 503 where a second try can help, 4xx where none can.
 
-use std::fs;
-use std::io;
-use std::path::{Path, PathBuf};
+mod auth;
+
 use std::time::Duration;
 
-use bytes::Bytes;
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::clock;
+use crate::clock::{self, WallTime};
 
-use super::format::{Format, MAX_BODY_BYTES};
+use super::format::{self, Format, MAX_BODY_BYTES};
 use super::{Content, Delivery};
+
+pub use auth::{
+    Auth, Basic, Error, SIGNATURE_HEADER, Shown, Signature, TIMESTAMP_HEADER, TOLERANCE,
+};
+use auth::{Check, Guard};
 
 /// How long a request may wait for its events to be recorded: below the least `group_interval` that
 /// people set (10 s), so that tries do not pile up.
@@ -25,24 +28,19 @@ const PATIENCE: Duration = Duration::from_secs(8);
 /// When a sender that got 503 should try again, in seconds.
 const RETRY_AFTER_S: u32 = 5;
 
+/// The most bytes of a body that are taken off the wire, to record the digest of one that is too long;
+/// what is behind them is left where it is.
+const MAX_RECEIVED_BYTES: u64 = 64 * 1024 * 1024;
+
 /// Settings of one webhook source.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
     /// The path it answers on, as in `/hooks/alertmanager`.
     pub path: String,
     pub format: Format,
-    /// A file that holds the token senders show as `Authorization: Bearer`; absent: anybody who
-    /// reaches the address may send.
-    pub bearer_file: Option<PathBuf>,
-}
-
-/// Why a receiver cannot be set up.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    #[error("cannot read the bearer token of the webhook {name} from {}: {source}", path.display())]
-    Unreadable { name: String, path: PathBuf, source: io::Error },
-    #[error("the bearer token of the webhook {name} in {} is empty; put a secret there", path.display())]
-    Empty { name: String, path: PathBuf },
+    pub auth: Auth,
+    /// How old an event may be, by its own time, to be acted on; absent: any age. The worker judges it.
+    pub max_event_age: Option<Duration>,
 }
 
 /// What to answer a request. The body is JSON.
@@ -52,33 +50,32 @@ pub struct Answer {
     pub body: String,
     /// For the header `Retry-After`, in seconds.
     pub retry_after_s: Option<u32>,
+    /// For the header `WWW-Authenticate`.
+    pub challenge: Option<&'static str>,
 }
 
 impl Answer {
     fn accepted(events: usize) -> Self {
-        Self { status: 200, body: json!({ "accepted": events }).to_string(), retry_after_s: None }
+        let body = json!({ "accepted": events }).to_string();
+        Self { status: 200, body, retry_after_s: None, challenge: None }
     }
 
     fn refused(status: u16, reason: &str) -> Self {
-        Self { status, body: json!({ "error": reason }).to_string(), retry_after_s: None }
+        let body = json!({ "error": reason }).to_string();
+        Self { status, body, retry_after_s: None, challenge: None }
+    }
+
+    fn unauthorized(challenge: &'static str, reason: &str) -> Self {
+        Self { challenge: Some(challenge), ..Self::refused(401, reason) }
+    }
+
+    /// For a body that did not come to its end.
+    pub fn broken_off() -> Self {
+        Self::refused(400, "the body broke off")
     }
 
     fn try_again(reason: &str) -> Self {
         Self { retry_after_s: Some(RETRY_AFTER_S), ..Self::refused(503, reason) }
-    }
-}
-
-/// The SHA-256 of a token: comparing digests takes the same time whatever is compared.
-struct Token([u8; 32]);
-
-impl Token {
-    fn of(secret: &[u8]) -> Self {
-        Self(Sha256::digest(secret).into())
-    }
-
-    fn is(&self, other: &Self) -> bool {
-        let difference = self.0.iter().zip(other.0).fold(0, |bits, (a, b)| bits | (a ^ b));
-        std::hint::black_box(difference) == 0
     }
 }
 
@@ -87,7 +84,7 @@ pub struct Receiver {
     name: String,
     path: String,
     format: Format,
-    token: Option<Token>,
+    guard: Guard,
     deliveries: mpsc::Sender<Delivery>,
     /// [`PATIENCE`].
     patience: Duration,
@@ -100,18 +97,18 @@ impl std::fmt::Debug for Receiver {
 }
 
 impl Receiver {
-    /// Blocking: reads the token.
+    /// Blocking: reads the secrets.
     ///
     /// # Errors
-    /// The token cannot be read, or is empty.
+    /// A secret cannot be read, or is empty.
     pub fn new(
         name: String,
         settings: Settings,
         deliveries: mpsc::Sender<Delivery>,
     ) -> Result<Self, Error> {
-        let Settings { path, format, bearer_file } = settings;
-        let token = bearer_file.map(|file| read_token(&name, &file)).transpose()?;
-        Ok(Self { name, path, format, token, deliveries, patience: PATIENCE })
+        let Settings { path, format, auth, max_event_age: _ } = settings;
+        let guard = Guard::new(&name, auth)?;
+        Ok(Self { name, path, format, guard, deliveries, patience: PATIENCE })
     }
 
     /// The path it answers on.
@@ -119,20 +116,18 @@ impl Receiver {
         &self.path
     }
 
-    /// Takes one request and answers it once its events are recorded. `authorization` is the header
-    /// of that name.
-    pub async fn receive(&self, authorization: Option<&str>, body: Bytes) -> Answer {
-        if !self.admits(authorization) {
-            return Answer::refused(401, "a valid bearer token is needed");
-        }
-        let content = self.format.decode(&self.name, &body, clock::wall_time());
-        let answer = match &content {
-            Content::Events(events) => Answer::accepted(events.len()),
-            Content::Rejected(rejected) if body.len() > MAX_BODY_BYTES => {
-                Answer::refused(413, &rejected.reason)
-            }
-            Content::Rejected(rejected) => Answer::refused(400, &rejected.reason),
-        };
+    /// Lets a request in, so that its body is read; a stranger's is not.
+    ///
+    /// # Errors
+    /// What to answer a sender that is not let in.
+    pub fn admit(&self, shown: &Shown<'_>) -> Result<Reception<'_>, Answer> {
+        let at = clock::wall_time();
+        let check = self.guard.admit(shown, at)?;
+        Ok(Reception { receiver: self, at, check, body: Body::default() })
+    }
+
+    /// Hands a message over and answers once it is recorded.
+    async fn record(&self, content: Content, answer: Answer) -> Answer {
         let (done, recorded) = oneshot::channel();
         if self.deliveries.try_send(Delivery { content, done }).is_err() {
             return Answer::try_again("the worker is overloaded or stopping");
@@ -143,166 +138,85 @@ impl Receiver {
             Err(_late) => Answer::try_again("recording the events takes too long"),
         }
     }
+}
 
-    fn admits(&self, authorization: Option<&str>) -> bool {
-        let Some(token) = &self.token else {
-            return true;
-        };
-        let shown = authorization.and_then(|header| header.split_once(' '));
-        // The scheme's name is in any case (RFC 9110, 11.1).
-        shown.is_some_and(|(scheme, secret)| {
-            scheme.eq_ignore_ascii_case("bearer") && token.is(&Token::of(secret.trim().as_bytes()))
-        })
+/// A request that was let in and whose body is coming.
+pub struct Reception<'r> {
+    receiver: &'r Receiver,
+    at: WallTime,
+    check: Option<Check>,
+    body: Body,
+}
+
+impl std::fmt::Debug for Reception<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Reception").field("receiver", self.receiver).finish_non_exhaustive()
     }
 }
 
-fn read_token(name: &str, path: &Path) -> Result<Token, Error> {
-    let text = fs::read_to_string(path).map_err(|source| Error::Unreadable {
-        name: name.to_owned(),
-        path: path.to_owned(),
-        source,
-    })?;
-    match text.trim() {
-        "" => Err(Error::Empty { name: name.to_owned(), path: path.to_owned() }),
-        secret => Ok(Token::of(secret.as_bytes())),
+/// A body, or the beginning and the digest of one that is too long.
+#[derive(Default)]
+struct Body {
+    kept: Vec<u8>,
+    size: u64,
+    /// Of all of it, once it is too long to be kept.
+    digest: Option<Sha256>,
+}
+
+impl Body {
+    fn push(&mut self, piece: &[u8]) {
+        self.size += u64::try_from(piece.len()).unwrap_or(u64::MAX);
+        if self.digest.is_none() && self.kept.len() + piece.len() > MAX_BODY_BYTES {
+            self.digest = Some(Sha256::new_with_prefix(&self.kept));
+        }
+        match &mut self.digest {
+            Some(digest) => digest.update(piece),
+            None => self.kept.extend_from_slice(piece),
+        }
+    }
+}
+
+impl Reception<'_> {
+    /// More of the body. False: there is enough of it, and the rest is not wanted.
+    #[must_use]
+    pub fn push(&mut self, piece: &[u8]) -> bool {
+        let room = usize::try_from(MAX_RECEIVED_BYTES - self.body.size).unwrap_or(usize::MAX);
+        let piece = &piece[..piece.len().min(room)];
+        self.body.push(piece);
+        if let Some(check) = &mut self.check {
+            check.update(piece);
+        }
+        self.body.size < MAX_RECEIVED_BYTES
+    }
+
+    /// The body has come, or enough of it; answers once its events are recorded.
+    pub async fn finish(self) -> Answer {
+        let Self { receiver, at, check, body } = self;
+        if let Some(check) = check
+            && let Err(refused) = check.verify()
+        {
+            return refused;
+        }
+        let is_too_long = body.digest.is_some();
+        let content = match body.digest {
+            None => receiver.format.decode(&receiver.name, &body.kept, at),
+            Some(digest) => Content::Rejected(format::reject_too_long(
+                &receiver.name,
+                &body.kept,
+                &digest.finalize(),
+                body.size,
+                at,
+            )),
+        };
+        let answer = match &content {
+            Content::Events(events) => Answer::accepted(events.len()),
+            Content::Rejected(rejected) if is_too_long => Answer::refused(413, &rejected.reason),
+            Content::Rejected(rejected) => Answer::refused(400, &rejected.reason),
+            Content::Session { .. } => unreachable!("no body is a session"),
+        };
+        receiver.record(content, answer).await
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use std::pin::pin;
-
-    use futures_util::FutureExt as _;
-
-    use super::*;
-
-    const ALERT: &[u8] = br#"{"version":"4","alerts":[{"labels":{"a":"1"}},{"labels":{"a":"2"}}]}"#;
-
-    fn receiver(bearer_file: Option<PathBuf>) -> (Receiver, mpsc::Receiver<Delivery>) {
-        let (deliveries, received) = mpsc::channel(1);
-        let settings = Settings {
-            path: "/hooks/alertmanager".into(),
-            format: Format::Alertmanager,
-            bearer_file,
-        };
-        (Receiver::new("hook".into(), settings, deliveries).unwrap(), received)
-    }
-
-    /// Sends a body and lets `worker` treat the delivery.
-    async fn exchange(body: &'static [u8], worker: impl AsyncFnOnce(Delivery)) -> Answer {
-        let (receiver, mut received) = receiver(None);
-        let (answer, ()) = tokio::join!(receiver.receive(None, Bytes::from_static(body)), async {
-            worker(received.recv().await.unwrap()).await;
-        });
-        answer
-    }
-
-    async fn record(delivery: Delivery) {
-        delivery.done.send(Vec::new()).unwrap();
-    }
-
-    #[tokio::test]
-    async fn success_is_said_only_after_the_events_were_recorded() {
-        let (receiver, mut received) = receiver(None);
-        let mut request = pin!(receiver.receive(None, Bytes::from_static(ALERT)));
-        assert_eq!(request.as_mut().now_or_never(), None);
-        let delivery = received.try_recv().unwrap();
-        assert!(matches!(&delivery.content, Content::Events(events) if events.len() == 2));
-        delivery.done.send(Vec::new()).unwrap();
-        let answer = request.await;
-        assert_eq!((answer.status, answer.body.as_str()), (200, r#"{"accepted":2}"#));
-    }
-
-    #[tokio::test]
-    async fn poison_is_recorded_before_it_is_refused() {
-        let answer = exchange(b"nonsense", async |delivery| {
-            assert!(matches!(delivery.content, Content::Rejected(_)));
-            record(delivery).await;
-        });
-        let answer = answer.await;
-        assert_eq!(answer.status, 400);
-        assert!(answer.body.contains("the message is not JSON"), "{}", answer.body);
-
-        let unrecorded = exchange(b"nonsense", async |delivery| drop(delivery)).await;
-        assert_eq!(unrecorded.status, 503);
-    }
-
-    #[tokio::test]
-    async fn what_could_not_be_recorded_is_asked_for_again() {
-        let answer = exchange(ALERT, async |delivery| drop(delivery)).await;
-        assert_eq!((answer.status, answer.retry_after_s), (503, Some(RETRY_AFTER_S)));
-    }
-
-    #[tokio::test]
-    async fn waiting_for_the_record_is_bounded() {
-        let (receiver, mut received) = receiver(None);
-        let hurried = Receiver { patience: Duration::from_millis(1), ..receiver };
-        let answer = hurried.receive(None, Bytes::from_static(ALERT)).await;
-        assert_eq!((answer.status, answer.retry_after_s), (503, Some(RETRY_AFTER_S)));
-        assert!(received.try_recv().is_ok());
-    }
-
-    #[tokio::test]
-    async fn a_full_queue_is_said_at_once() {
-        let (receiver, _received) = receiver(None);
-        let mut first = pin!(receiver.receive(None, Bytes::from_static(ALERT)));
-        assert_eq!(first.as_mut().now_or_never(), None);
-        let refused = receiver.receive(None, Bytes::from_static(ALERT)).await;
-        assert_eq!((refused.status, refused.retry_after_s), (503, Some(RETRY_AFTER_S)));
-        assert!(refused.body.contains("overloaded"), "{}", refused.body);
-    }
-
-    #[tokio::test]
-    async fn a_body_above_the_limit_is_recorded_and_refused_as_too_large() {
-        let (receiver, mut received) = receiver(None);
-        let body = Bytes::from(vec![b'x'; MAX_BODY_BYTES + 1]);
-        let (answer, ()) = tokio::join!(receiver.receive(None, body), async {
-            record(received.recv().await.unwrap()).await;
-        });
-        assert_eq!(answer.status, 413);
-    }
-
-    #[tokio::test]
-    async fn only_the_right_token_is_let_in() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("am.token");
-        fs::write(&file, "s3cret\n").unwrap();
-        let (receiver, mut received) = receiver(Some(file));
-        for wrong in [
-            None,
-            Some(""),
-            Some("s3cret"),
-            Some("Bearer"),
-            Some("Bearer s3cre"),
-            Some("Bearer s3crets"),
-            Some("Basic s3cret"),
-        ] {
-            let answer = receiver.receive(wrong, Bytes::from_static(ALERT)).await;
-            assert_eq!(answer.status, 401, "{wrong:?}");
-        }
-        let right = receiver.receive(Some("bearer s3cret"), Bytes::from_static(ALERT));
-        let (answer, ()) = tokio::join!(right, async {
-            record(received.recv().await.unwrap()).await;
-        });
-        assert_eq!(answer.status, 200);
-        assert!(!format!("{receiver:?}").contains("s3cret"));
-    }
-
-    #[test]
-    fn a_token_that_is_missing_or_empty_is_named() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("am.token");
-        let error = || {
-            let (deliveries, _received) = mpsc::channel(1);
-            let settings = Settings {
-                path: "/h".into(),
-                format: Format::Alertmanager,
-                bearer_file: Some(file.clone()),
-            };
-            Receiver::new("hook".into(), settings, deliveries).unwrap_err().to_string()
-        };
-        assert!(error().contains("am.token: No such file"), "{}", error());
-        fs::write(&file, " \n").unwrap();
-        assert!(error().ends_with("am.token is empty; put a secret there"), "{}", error());
-    }
-}
+mod tests;

@@ -76,7 +76,8 @@ mod tests {
     fn logged(format: LogFormat) -> String {
         let kept = Kept::default();
         let filter = tracing_subscriber::EnvFilter::new("info");
-        tracing::subscriber::with_default(subscriber(filter, format, kept.clone()), || {
+        let (subscriber, _level) = subscriber(filter, format, kept.clone());
+        tracing::subscriber::with_default(subscriber, || {
             tracing::info!(display = %FORGED, debug = ?FORGED, text = FORGED, "message {FORGED}");
             tracing::info_span!("span", field = %FORGED).in_scope(|| tracing::warn!("inside"));
         });
@@ -100,5 +101,21 @@ mod tests {
         assert_eq!(records.len(), 2);
         assert_eq!(records[0]["text"], FORGED);
         assert!(!log.chars().any(|c| (c.is_control() && c != '\n') || c == '\u{2028}'), "{log:?}");
+    }
+
+    #[test]
+    fn the_level_changes_while_the_log_is_written() {
+        for format in [LogFormat::Text, LogFormat::Json] {
+            let kept = Kept::default();
+            let (subscriber, level) =
+                subscriber(tracing_subscriber::EnvFilter::new("info"), format, kept.clone());
+            tracing::subscriber::with_default(subscriber, || {
+                tracing::debug!("before");
+                level(tracing_subscriber::EnvFilter::new("debug"));
+                tracing::debug!("after");
+            });
+            let text = String::from_utf8(kept.0.lock().unwrap().clone()).unwrap();
+            assert!(text.contains("after") && !text.contains("before"), "{text}");
+        }
     }
 }

@@ -1,15 +1,18 @@
-//! Log set-up.
+//! Log set-up, and what is counted ([`metrics`]).
 //!
-//! Every record is one line on standard error, whatever the text in it: promise P7. The environment
+//! Every record of the log is one line on standard error, whatever the text in it: promise P7. The environment
 //! is not read here; the level comes from the configuration.
 
 mod escape;
 mod line;
+pub mod metrics;
+
+use std::sync::OnceLock;
 
 use serde::{Deserialize, Serialize};
 use tracing::Subscriber;
-use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::{EnvFilter, reload};
 
 pub use escape::escape;
 
@@ -64,15 +67,35 @@ impl Settings {
 /// # Errors
 /// The level is none, or there is a log already.
 pub fn start(settings: &Settings) -> Result<(), Error> {
-    let subscriber = subscriber(settings.filter()?, settings.format, line::Lines);
-    tracing::subscriber::set_global_default(subscriber).map_err(|_already_set| Error::Twice)
+    let (subscriber, level) = subscriber(settings.filter()?, settings.format, line::Lines);
+    tracing::subscriber::set_global_default(subscriber).map_err(|_already_set| Error::Twice)?;
+    // Whoever set the subscriber is the only one to come here.
+    LEVEL.set(level).map_err(|_already_set| Error::Twice)
 }
+
+/// Gives the log of this process another level. Where no log was started, as in a test, nothing
+/// happens.
+///
+/// # Errors
+/// The level is none.
+pub fn change_level(settings: &Settings) -> Result<(), Error> {
+    let filter = settings.filter()?;
+    if let Some(level) = LEVEL.get() {
+        level(filter);
+    }
+    Ok(())
+}
+
+/// Sets the level of the running log.
+type Level = Box<dyn Fn(EnvFilter) + Send + Sync>;
+
+static LEVEL: OnceLock<Level> = OnceLock::new();
 
 fn subscriber<W>(
     filter: EnvFilter,
     format: LogFormat,
     writer: W,
-) -> Box<dyn Subscriber + Send + Sync>
+) -> (Box<dyn Subscriber + Send + Sync>, Level)
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
@@ -84,9 +107,25 @@ where
         // It reports a failing writer by `eprintln!`, which panics when standard error is closed.
         .log_internal_errors(false);
     match format {
-        LogFormat::Text => Box::new(builder.finish()),
-        LogFormat::Json => Box::new(builder.json().flatten_event(true).finish()),
+        LogFormat::Text => {
+            let builder = builder.with_filter_reloading();
+            let handle = builder.reload_handle();
+            (Box::new(builder.finish()), setter(move |filter| handle.reload(filter)))
+        }
+        LogFormat::Json => {
+            let builder = builder.json().flatten_event(true).with_filter_reloading();
+            let handle = builder.reload_handle();
+            (Box::new(builder.finish()), setter(move |filter| handle.reload(filter)))
+        }
     }
+}
+
+fn setter(set: impl Fn(EnvFilter) -> Result<(), reload::Error> + Send + Sync + 'static) -> Level {
+    Box::new(move |filter| {
+        if let Err(error) = set(filter) {
+            tracing::error!(%error, "the level of the log stays as it was");
+        }
+    })
 }
 
 #[cfg(test)]

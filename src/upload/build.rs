@@ -90,10 +90,14 @@ pub(super) fn azure(storage: &str, settings: &AzureSettings) -> Result<Remote, E
         None => format!("https://{account}.blob.core.windows.net/{container}"),
     };
     let objects = builder.build().map_err(|error| problem(secrets.scrub(&error.to_string())))?;
+    let objects = Arc::new(objects);
     Ok(Remote {
         storage: storage.to_owned(),
         kind: "azure",
-        objects: Arc::new(objects),
+        parts: Some(Arc::clone(&objects) as _),
+        // A shared access signature cannot sign another one.
+        signer: account_key_file.as_ref().map(|_| Arc::clone(&objects) as _),
+        objects,
         base,
         secrets,
     })
@@ -133,10 +137,13 @@ pub(super) fn s3(storage: &str, settings: &S3Settings) -> Result<Remote, Error> 
         None => format!("https://{bucket}.s3.{region}.amazonaws.com"),
     };
     let objects = builder.build().map_err(|error| problem(secrets.scrub(&error.to_string())))?;
+    let objects = Arc::new(objects);
     Ok(Remote {
         storage: storage.to_owned(),
         kind: "s3",
-        objects: Arc::new(objects),
+        parts: Some(Arc::clone(&objects) as _),
+        signer: Some(Arc::clone(&objects) as _),
+        objects,
         base,
         secrets,
     })

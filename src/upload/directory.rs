@@ -1,31 +1,27 @@
 //! A local directory as a storage: whole files only, each durable before it counts.
 //!
-//! A file is copied under a hidden name, synced, given its name without replacing another one, and
-//! its directories are synced. Done by hand because `object_store`'s local file system syncs
-//! nothing: after a power cut its files are empty or gone.
+//! Done by hand because `object_store`'s local file system syncs nothing: after a power cut its
+//! files are empty or gone. Only what the record says of a file lets it be removed again.
 
-use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
-use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::fs::{self, File};
+use std::io::{self, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use bytes::Bytes;
+use futures_util::StreamExt as _;
+use futures_util::stream::{self, BoxStream};
 use nix::unistd::{AccessFlags, access};
+use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _};
 use tokio::sync::Mutex;
 
-use super::error::{Conflict, Content, Error};
-use super::verify::{Digest, sealed};
+use super::error::{Content, Error};
+use super::place::{CHUNK_BYTES, Place, ended, sorted};
+use super::verify::Digest;
 use super::{deadline, name};
 use crate::durable;
 use crate::model::Segment;
 use crate::spawn;
-
-/// Readable for the group, so that people need not be root to open a capture.
-const FILE_MODE: u32 = 0o640;
-const DIRECTORY_MODE: u32 = 0o750;
-
-/// How much is copied at a time, in bytes.
-const CHUNK_BYTES: usize = 1024 * 1024;
 
 /// One directory.
 #[derive(Debug)]
@@ -47,7 +43,7 @@ impl Directory {
         name::check(&segment.object)?;
         let place = Place {
             storage: self.storage.clone(),
-            root: self.root.clone(),
+            root: Some(self.root.clone()),
             target: self.root.join(&segment.object),
             segment: segment.clone(),
         };
@@ -58,35 +54,126 @@ impl Directory {
                 let _turn = turn;
                 place.fill()
             });
-            work.await.unwrap_or_else(|_ended| {
-                Err(Error::Unavailable {
-                    storage: self.storage.clone(),
-                    doing: "copying a file",
-                    reason: "the worker is stopping".to_owned(),
-                })
-            })
+            ended(&self.storage, work.await)
         };
         deadline::within(&self.storage, "copying a file", segment.file.size_bytes, copy).await
     }
 
     /// Whether files can be put there; where it is not there yet, whether it can be made.
     pub(super) async fn check(&self) -> Result<(), Error> {
+        let doing = "looking at the directory";
         let (storage, root) = (self.storage.clone(), self.root.clone());
-        let look = async {
-            let found = spawn::blocking(move || look(&root).map_err(|error| (root, error))).await;
-            match found {
-                Ok(Ok(())) => Ok(()),
-                Ok(Err((root, error))) => {
-                    Err(sorted(&storage, "looking at the directory", &root, error))
-                }
-                Err(_ended) => Err(Error::Unavailable {
-                    storage,
-                    doing: "looking at the directory",
-                    reason: "the worker is stopping".to_owned(),
-                }),
-            }
+        let work = move || look(&root).map_err(|error| sorted(&storage, doing, &root, error));
+        let look = async { ended(&self.storage, spawn::blocking(work).await) };
+        deadline::within(&self.storage, doing, 0, look).await
+    }
+
+    /// A file's bytes from `offset` on.
+    pub(super) async fn read(
+        &self,
+        object: &str,
+        offset: u64,
+    ) -> Result<BoxStream<'static, Result<Bytes, Error>>, Error> {
+        name::check(object)?;
+        let target = self.root.join(object);
+        let storage = self.storage.clone();
+        let failed = move |target: &Path, error| sorted(&storage, "reading a file", target, error);
+        let open = async {
+            let mut file = tokio::fs::File::open(&target).await?;
+            file.seek(SeekFrom::Start(offset)).await?;
+            Ok(file)
         };
-        deadline::within(&self.storage, "looking at the directory", 0, look).await
+        let opened = async { open.await.map_err(|error| failed(&target, error)) };
+        let file = deadline::within(&self.storage, "reading a file", 0, opened).await?;
+        let chunks = stream::try_unfold((file, target), move |(mut file, target)| {
+            let failed = failed.clone();
+            async move {
+                let mut chunk = vec![0; CHUNK_BYTES];
+                match file.read(&mut chunk).await {
+                    Ok(0) => Ok(None),
+                    Ok(length) => {
+                        chunk.truncate(length);
+                        Ok(Some((Bytes::from(chunk), (file, target))))
+                    }
+                    Err(error) => Err(failed(&target, error)),
+                }
+            }
+        });
+        Ok(chunks.boxed())
+    }
+
+    /// Removes a file that is the one recorded; whether it was there.
+    pub(super) async fn remove_own(&self, object: &str, recorded: Content) -> Result<bool, Error> {
+        name::check(object)?;
+        let own = Own {
+            storage: self.storage.clone(),
+            root: self.root.clone(),
+            object: object.to_owned(),
+            recorded,
+        };
+        let turn = Arc::clone(&self.turn);
+        let bytes = own.recorded.size_bytes;
+        let removal = async {
+            let turn = turn.lock_owned().await;
+            let work = spawn::blocking(move || {
+                let _turn = turn;
+                own.remove()
+            });
+            ended(&self.storage, work.await)
+        };
+        deadline::within(&self.storage, "removing a file", bytes, removal).await
+    }
+}
+
+/// A file to be removed if it is what the record says. All of it blocks.
+struct Own {
+    storage: String,
+    root: PathBuf,
+    object: String,
+    recorded: Content,
+}
+
+impl Own {
+    fn remove(self) -> Result<bool, Error> {
+        let target = self.root.join(&self.object);
+        let failed = |error| sorted(&self.storage, "removing a file", &target, error);
+        let Some(found) = self.found(&target).map_err(failed)? else { return Ok(false) };
+        if found != self.recorded {
+            return Err(Error::NotOurs {
+                storage: self.storage,
+                object: self.object,
+                recorded: self.recorded,
+                found,
+            });
+        }
+        durable::remove(&target).map_err(failed)?;
+        let folders = target.ancestors().skip(1).take_while(|folder| *folder != self.root);
+        for folder in folders {
+            // The first that holds something else ends it.
+            if fs::remove_dir(folder).is_err() {
+                break;
+            }
+        }
+        Ok(true)
+    }
+
+    /// The file's content, read only where its length is the right one. A link that leads out of
+    /// the storage counts as no file of ours.
+    fn found(&self, target: &Path) -> io::Result<Option<Content>> {
+        let place = match fs::canonicalize(target) {
+            Ok(place) => place,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        if place != fs::canonicalize(&self.root)?.join(&self.object) {
+            return Err(io::Error::other("a link stands in its way"));
+        }
+        let file = File::open(&place)?;
+        let size_bytes = file.metadata()?.len();
+        if size_bytes != self.recorded.size_bytes {
+            return Ok(Some(Content { size_bytes, sha256: None }));
+        }
+        Digest::of(file).map(Some)
     }
 }
 
@@ -101,161 +188,6 @@ fn look(root: &Path) -> io::Result<()> {
     }
     // A relative path of one part, whose parent is the current directory.
     Ok(access(".", AccessFlags::W_OK | AccessFlags::X_OK)?)
-}
-
-/// One file on its way to its place. All of it blocks.
-struct Place {
-    storage: String,
-    root: PathBuf,
-    target: PathBuf,
-    segment: Segment,
-}
-
-impl Place {
-    fn fill(self) -> Result<String, Error> {
-        if self.stored()?.is_none() {
-            self.copy()?;
-        }
-        let sealed = sealed(&self.segment.file);
-        let found = self.stored()?.ok_or_else(|| Error::Unavailable {
-            storage: self.storage.clone(),
-            doing: "reading a file back",
-            reason: format!("{} is gone again", self.target.display()),
-        })?;
-        if found != sealed {
-            return Err(Error::Conflict(Box::new(Conflict {
-                storage: self.storage.clone(),
-                object: self.segment.object.clone(),
-                path: self.segment.file.path.clone(),
-                sealed,
-                found,
-            })));
-        }
-        self.make_durable().map_err(|error| self.failed("syncing a file", error))?;
-        Ok(self.target.display().to_string())
-    }
-
-    /// What stands under the name; read only where its length is the right one.
-    fn stored(&self) -> Result<Option<Content>, Error> {
-        let read = || {
-            let file = match File::open(&self.target) {
-                Ok(file) => file,
-                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-                Err(error) => return Err(error),
-            };
-            let size_bytes = file.metadata()?.len();
-            if size_bytes != self.segment.file.size_bytes {
-                return Ok(Some(Content { size_bytes, sha256: None }));
-            }
-            Digest::of(file).map(Some)
-        };
-        read().map_err(|error| self.failed("reading a file back", error))
-    }
-
-    fn copy(&self) -> Result<(), Error> {
-        let record = &self.segment.file;
-        let local = |source| Error::Local { path: record.path.clone(), source };
-        let source = match File::open(&record.path) {
-            Ok(source) => source,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Err(Error::LocalMissing {
-                    storage: self.storage.clone(),
-                    object: self.segment.object.clone(),
-                    path: record.path.clone(),
-                });
-            }
-            Err(error) => return Err(local(error)),
-        };
-        let writing = |error| self.failed("copying a file", error);
-        let folder = self.target.parent().unwrap_or(&self.root);
-        make_directories(folder).map_err(writing)?;
-        let file_name = self.target.file_name().unwrap_or_default().to_string_lossy();
-        let part = folder.join(format!(".{file_name}.part"));
-        let found = self.write_part(source, &part)?;
-        let sealed = sealed(record);
-        if found != sealed {
-            durable::remove(&part).map_err(writing)?;
-            return Err(Error::LocalChanged { path: record.path.clone(), sealed, found });
-        }
-        publish_new(&part, &self.target).map_err(writing)
-    }
-
-    /// Copies into the part file and syncs it; gives back what was read.
-    fn write_part(&self, mut source: File, part: &Path) -> Result<Content, Error> {
-        let writing = |error| self.failed("copying a file", error);
-        let mut target = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(FILE_MODE)
-            .open(part)
-            .map_err(writing)?;
-        let mut digest = Digest::default();
-        let mut chunk = vec![0; CHUNK_BYTES];
-        loop {
-            let length = match source.read(&mut chunk) {
-                Ok(0) => break,
-                Ok(length) => length,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(source) => {
-                    let path = self.segment.file.path.clone();
-                    return Err(Error::Local { path, source });
-                }
-            };
-            digest.take(&chunk[..length]);
-            target.write_all(&chunk[..length]).map_err(writing)?;
-        }
-        // The mode of open(2) is cut by the umask of the service.
-        target.set_permissions(Permissions::from_mode(FILE_MODE)).map_err(writing)?;
-        target.sync_all().map_err(writing)?;
-        Ok(digest.finish())
-    }
-
-    /// An earlier attempt may have died between giving the name and syncing it, so this runs also
-    /// for a file that was there already.
-    fn make_durable(&self) -> io::Result<()> {
-        File::open(&self.target)?.sync_all()?;
-        for place in self.target.ancestors().take_while(|place| *place != self.root) {
-            durable::sync_directory_of(place)?;
-        }
-        durable::sync_directory_of(&self.root)
-    }
-
-    fn failed(&self, doing: &'static str, error: io::Error) -> Error {
-        sorted(&self.storage, doing, &self.target, error)
-    }
-}
-
-fn make_directories(folder: &Path) -> io::Result<()> {
-    DirBuilder::new().recursive(true).mode(DIRECTORY_MODE).create(folder)
-}
-
-/// Gives the part its name. A file that has the name already stays and the part goes; the caller
-/// compares afterwards.
-fn publish_new(part: &Path, whole: &Path) -> io::Result<()> {
-    match fs::hard_link(part, whole) {
-        Ok(()) => {}
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-        // A file system without hard links (FAT, some network mounts) has only the rename, which
-        // replaces; nobody else gives files our names, so looking first is enough.
-        Err(_) if !fs::exists(whole)? => return durable::publish(part, whole),
-        Err(error) => return Err(error),
-    }
-    durable::remove(part)
-}
-
-fn sorted(storage: &str, doing: &'static str, path: &Path, error: io::Error) -> Error {
-    let (storage, reason) = (storage.to_owned(), format!("{}: {error}", path.display()));
-    let needs_a_hand = [
-        io::ErrorKind::PermissionDenied,
-        io::ErrorKind::NotADirectory,
-        io::ErrorKind::IsADirectory,
-    ];
-    if needs_a_hand.contains(&error.kind()) {
-        Error::Denied { storage, doing, reason }
-    } else {
-        Error::Unavailable { storage, doing, reason }
-    }
 }
 
 #[cfg(test)]

@@ -37,6 +37,11 @@ pub enum Error {
     #[error("{0}")]
     Conflict(Box<Conflict>),
 
+    #[error(
+        "storage '{storage}' holds {found} as '{object}', where {recorded} was stored; it stays"
+    )]
+    NotOurs { storage: String, object: String, recorded: Content, found: Content },
+
     #[error("storage '{storage}' refused {doing}: {reason}; look at its credential and its rights")]
     Denied { storage: String, doing: &'static str, reason: String },
 
@@ -67,6 +72,7 @@ impl Error {
             | Self::LocalMissing { .. }
             | Self::LocalChanged { .. }
             | Self::Conflict(_)
+            | Self::NotOurs { .. }
             | Self::Unsupported { .. } => false,
         }
     }

@@ -27,18 +27,24 @@ mod directory;
 mod error;
 mod fault;
 mod name;
+mod parts;
+mod place;
 mod put;
 mod remote;
 mod verify;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::stream::BoxStream;
 
 pub use error::{Conflict, Content, Error};
 
 use crate::clock;
-use crate::model::{Receipt, Segment};
+use crate::model::{Receipt, Segment, Transfer};
 use directory::Directory;
 use remote::Remote;
 
@@ -128,13 +134,23 @@ impl Storages {
 
     /// One attempt to store a segment under its object name, verified.
     ///
+    /// A large segment goes out in parts. `progress` is told after each one how far the upload is;
+    /// with the last of these as `transfer`, a later attempt, also of another process, sends only
+    /// the parts that are missing. One of another storage, object or size is ignored.
+    ///
     /// # Errors
     /// [`Error::is_transient`] says whether another attempt is worth it; the state of the storage is
     /// as in the table above either way.
-    pub async fn store(&self, storage: &str, segment: &Segment) -> Result<Receipt, Error> {
+    pub async fn store(
+        &self,
+        storage: &str,
+        segment: &Segment,
+        transfer: Option<Transfer>,
+        progress: impl Fn(Transfer) + Send + Sync,
+    ) -> Result<Receipt, Error> {
         let location = match self.get(storage)? {
             Storage::Directory(directory) => directory.store(segment).await?,
-            Storage::Remote(remote) => remote.store(segment).await?,
+            Storage::Remote(remote) => remote.store(segment, transfer, &progress).await?,
         };
         Ok(Receipt {
             storage: storage.to_owned(),
@@ -144,6 +160,78 @@ impl Storages {
             sha256: segment.file.sha256.clone(),
             verified_at: clock::wall_time(),
         })
+    }
+
+    /// Puts a verified, durable copy of a segment at a path of this host, beside its way to the
+    /// storage. The folder has to be there. A second time is fine.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] where another file has the name, which stays; else as for
+    /// [`store`](Self::store).
+    pub async fn place(path: &Path, segment: &Segment) -> Result<(), Error> {
+        place::beside(path, segment).await
+    }
+
+    /// A URL with which anybody may read the object for at most `valid` (7 days at most); `None`
+    /// for a storage that has no such thing. Whoever knows the URL may read: it is a secret.
+    ///
+    /// # Errors
+    /// There is no such storage, or the credential for the signature could not be had.
+    pub async fn link(
+        &self,
+        storage: &str,
+        object: &str,
+        valid: Duration,
+    ) -> Result<Option<String>, Error> {
+        match self.get(storage)? {
+            Storage::Directory(_) => Ok(None),
+            Storage::Remote(remote) => remote.link(object, valid).await,
+        }
+    }
+
+    /// An object's bytes from `offset` on, which has to be below its length unless both are 0. What
+    /// they hash to is the caller's to check.
+    ///
+    /// # Errors
+    /// It is not there or cannot be read; later ones come through the stream.
+    pub async fn read(
+        &self,
+        storage: &str,
+        object: &str,
+        offset: u64,
+    ) -> Result<BoxStream<'static, Result<Bytes, Error>>, Error> {
+        match self.get(storage)? {
+            Storage::Directory(directory) => directory.read(object, offset).await,
+            Storage::Remote(remote) => remote.read(object, offset).await,
+        }
+    }
+
+    /// Removes a file that this worker put into a storage of kind `directory`, for good, and the
+    /// folders that it leaves empty; gives back whether it was there. Object stores have rules of
+    /// their own for that.
+    ///
+    /// # Errors
+    /// [`Error::NotOurs`] where the file is not the one recorded, and [`Error::Unsupported`] for
+    /// another kind of storage: nothing was touched.
+    pub async fn remove_own(
+        &self,
+        storage: &str,
+        object: &str,
+        size_bytes: u64,
+        sha256: &str,
+    ) -> Result<bool, Error> {
+        let recorded = Content { size_bytes, sha256: Some(sha256.to_ascii_lowercase()) };
+        match self.get(storage)? {
+            Storage::Directory(directory) => directory.remove_own(object, recorded).await,
+            Storage::Remote(remote) => Err(Error::Unsupported {
+                storage: storage.to_owned(),
+                doing: "removing an object",
+                reason: format!(
+                    "only a directory is cleared by the worker, and this is {}",
+                    remote.kind
+                ),
+            }),
+        }
     }
 
     fn get(&self, name: &str) -> Result<&Storage, Error> {

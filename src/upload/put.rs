@@ -4,21 +4,14 @@ use std::io;
 
 use bytes::Bytes;
 use object_store::path::Path;
-use object_store::{
-    Attribute, AttributeValue, Attributes, MultipartUpload, PutMode, PutMultipartOptions,
-    PutOptions, PutPayload,
-};
+use object_store::{Attribute, AttributeValue, Attributes, PutMode, PutOptions, PutPayload};
 use tokio::fs::File;
 use tokio::io::AsyncReadExt as _;
 
 use super::Error;
 use super::remote::Remote;
 use super::verify::{Digest, sealed};
-use crate::model::{SealedFile, Segment};
-
-/// The most of a file that is in memory at a time, in bytes. S3 takes 10,000 parts of at least
-/// 5 MiB, so a segment may be 80 GiB.
-pub(super) const PART_BYTES: u64 = 8 * 1024 * 1024;
+use crate::model::SealedFile;
 
 /// A sealed file that is open for reading, and what was read of it so far.
 #[derive(Debug)]
@@ -52,22 +45,26 @@ impl<'a> Spooled<'a> {
         Ok(Some(Self { record, file, read: Digest::default(), left: size_bytes }))
     }
 
-    /// The next at most [`PART_BYTES`] bytes; empty at the end.
-    async fn next(&mut self) -> Result<Bytes, Error> {
-        let length = usize::try_from(self.left.min(PART_BYTES))
-            .expect("8 MiB fit into every address space that this runs in");
-        let mut part = vec![0; length];
+    /// How many bytes are still to be read.
+    pub(super) const fn left(&self) -> u64 {
+        self.left
+    }
+
+    /// The next at most `most` bytes; empty at the end.
+    pub(super) async fn next(&mut self, most: u64) -> Result<Bytes, Error> {
+        let length = self.left.min(most);
+        let mut part = vec![0; usize::try_from(length).expect("a part fits into the memory")];
         self.file
             .read_exact(&mut part)
             .await
             .map_err(|source| Error::Local { path: self.record.path.clone(), source })?;
         self.read.take(&part);
-        self.left = self.left.saturating_sub(PART_BYTES);
+        self.left -= length;
         Ok(part.into())
     }
 
     /// Whether all that was read is what was sealed.
-    fn finish(self) -> Result<(), Error> {
+    pub(super) fn finish(self) -> Result<(), Error> {
         let (sealed, found) = (sealed(self.record), self.read.finish());
         if sealed == found {
             Ok(())
@@ -77,51 +74,21 @@ impl<'a> Spooled<'a> {
     }
 }
 
-/// Sends the file. That the object is there already is left to the comparison that follows: it may
-/// be our own from an attempt whose answer was lost.
+/// Sends a small file in one request that replaces nothing. That the object is there already is left
+/// to the comparison that follows: it may be our own from an attempt whose answer was lost.
 ///
 /// # Errors
 /// The file is not what was sealed, or the storage did not take it; then nothing stands under the
 /// name that was not there before.
-pub(super) async fn send(
+pub(super) async fn whole(
     remote: &Remote,
     path: &Path,
-    segment: &Segment,
+    record: &SealedFile,
     mut file: Spooled<'_>,
 ) -> Result<(), Error> {
-    let attributes = attributes(&segment.file);
-    if segment.file.size_bytes <= PART_BYTES {
-        let content = file.next().await?;
-        file.finish()?;
-        return create(remote, path, content, attributes).await;
-    }
-    let options = PutMultipartOptions { attributes, ..PutMultipartOptions::default() };
-    let mut upload = remote
-        .step("beginning an upload in parts", 0, remote.objects().put_multipart_opts(path, options))
-        .await?;
-    match send_parts(remote, upload.as_mut(), file).await {
-        Ok(()) => {
-            let bytes = segment.file.size_bytes;
-            remote.step("completing an upload in parts", bytes, upload.complete()).await.map(drop)
-        }
-        Err(error) => {
-            // Parts that stay behind cost money until the storage's own rule removes them. That
-            // tidying up fails as well changes nothing for the caller.
-            if let Err(error) = remote.step("giving up an upload", 0, upload.abort()).await {
-                tracing::debug!(%error, "the parts of a failed upload stay behind");
-            }
-            Err(error)
-        }
-    }
-}
-
-async fn create(
-    remote: &Remote,
-    path: &Path,
-    content: Bytes,
-    attributes: Attributes,
-) -> Result<(), Error> {
-    let bytes = PART_BYTES;
+    let content = file.next(record.size_bytes).await?;
+    file.finish()?;
+    let attributes = attributes(record);
     let options = PutOptions { mode: PutMode::Create, attributes, ..PutOptions::default() };
     let put = async {
         match remote.objects().put_opts(path, PutPayload::from_bytes(content), options).await {
@@ -129,22 +96,10 @@ async fn create(
             result => result.map(drop),
         }
     };
-    remote.step("writing an object", bytes, put).await
+    remote.step("writing an object", record.size_bytes, put).await
 }
 
-async fn send_parts(
-    remote: &Remote,
-    upload: &mut dyn MultipartUpload,
-    mut file: Spooled<'_>,
-) -> Result<(), Error> {
-    while file.left > 0 {
-        let part = PutPayload::from_bytes(file.next().await?);
-        remote.step("writing a part of an object", PART_BYTES, upload.put_part(part)).await?;
-    }
-    file.finish()
-}
-
-fn attributes(file: &SealedFile) -> Attributes {
+pub(super) fn attributes(file: &SealedFile) -> Attributes {
     let sha256 = AttributeValue::from(file.sha256.clone());
     Attributes::from_iter([(Attribute::Metadata("sha256".into()), sha256)])
 }

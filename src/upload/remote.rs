@@ -7,26 +7,40 @@
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
-use futures_util::TryStreamExt as _;
+use bytes::Bytes;
+use futures_util::stream::BoxStream;
+use futures_util::{StreamExt as _, TryStreamExt as _};
+use object_store::multipart::MultipartStore;
 use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreExt as _};
+use object_store::signer::Signer;
+use object_store::{GetOptions, GetRange, ObjectStore, ObjectStoreExt as _};
+use reqwest::Method;
 
 use super::error::{Conflict, Content, Error};
 use super::fault::{self, Secrets};
+use super::parts::{Ending, PART_BYTES, Progress, Upload};
 use super::put::{self, Spooled};
 use super::verify::{Digest, sealed};
 use super::{deadline, name};
-use crate::model::Segment;
+use crate::model::{Segment, Transfer};
 
 /// A name that we never give to an object: asking for it tells whether the container is there.
 const PROBE: &str = "hindsight-check";
+
+/// What S3 and a user delegation key of Azure allow.
+const LONGEST_LINK: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// One named container or bucket.
 pub(super) struct Remote {
     pub(super) storage: String,
     pub(super) kind: &'static str,
     pub(super) objects: Arc<dyn ObjectStore>,
+    /// Takes an upload in parts that outlives the process; absent where there is no such thing.
+    pub(super) parts: Option<Arc<dyn MultipartStore>>,
+    /// Signs links; absent where the credential cannot.
+    pub(super) signer: Option<Arc<dyn Signer>>,
     /// The address of the container, without a slash at its end and without a credential.
     pub(super) base: String,
     pub(super) secrets: Secrets,
@@ -52,24 +66,103 @@ impl Remote {
     }
 
     /// One verified upload; gives back where people find the object.
-    pub(super) async fn store(&self, segment: &Segment) -> Result<String, Error> {
+    pub(super) async fn store(
+        &self,
+        segment: &Segment,
+        transfer: Option<Transfer>,
+        progress: Progress<'_>,
+    ) -> Result<String, Error> {
         let path = self.path(&segment.object)?;
-        let standing = self.standing(&path).await?;
-        if !matches!(standing, Standing::There) {
-            match (Spooled::open(&segment.file).await?, standing) {
-                (Some(file), _) => put::send(self, &path, segment, file).await?,
-                (None, Standing::NotTold(error)) => return Err(error),
-                (None, _) => {
-                    return Err(Error::LocalMissing {
-                        storage: self.storage.clone(),
-                        object: segment.object.clone(),
-                        path: segment.file.path.clone(),
-                    });
+        match (self.standing(&path).await?, transfer) {
+            (Standing::There, None) => {}
+            (Standing::There, Some(left)) => {
+                if let Some(store) = &self.parts {
+                    let store = store.as_ref();
+                    Upload { remote: self, store, path: &path, segment }.give_up(&left).await;
                 }
+            }
+            (standing, transfer) => {
+                let Some(file) = Spooled::open(&segment.file).await? else {
+                    return Err(self.missing(standing, segment));
+                };
+                self.send(&path, segment, file, transfer, progress).await?;
             }
         }
         self.compare(&path, segment).await?;
         Ok(format!("{}/{}", self.base, segment.object))
+    }
+
+    fn missing(&self, standing: Standing, segment: &Segment) -> Error {
+        match standing {
+            Standing::NotTold(error) => error,
+            Standing::There | Standing::Absent => Error::LocalMissing {
+                storage: self.storage.clone(),
+                object: segment.object.clone(),
+                path: segment.file.path.clone(),
+            },
+        }
+    }
+
+    async fn send(
+        &self,
+        path: &Path,
+        segment: &Segment,
+        file: Spooled<'_>,
+        transfer: Option<Transfer>,
+        progress: Progress<'_>,
+    ) -> Result<(), Error> {
+        let store = match &self.parts {
+            Some(store) if segment.file.size_bytes > PART_BYTES => store.as_ref(),
+            Some(_) | None => return put::whole(self, path, &segment.file, file).await,
+        };
+        let upload = Upload { remote: self, store, path, segment };
+        let resumed = transfer.is_some();
+        if upload.send(file, transfer, progress).await? != Ending::Forgotten {
+            return Ok(());
+        }
+        // The answer to the completion may have been lost: then the upload is over, not gone.
+        if matches!(self.standing(path).await?, Standing::There) {
+            return Ok(());
+        }
+        if let (true, Some(file)) = (resumed, Spooled::open(&segment.file).await?) {
+            if upload.send(file, None, progress).await? != Ending::Forgotten {
+                return Ok(());
+            }
+        }
+        Err(Error::Unavailable {
+            storage: self.storage.clone(),
+            doing: "writing an object in parts",
+            reason: "the storage does not know the upload that it has begun".to_owned(),
+        })
+    }
+
+    /// A URL that lets anybody read the object for some time.
+    pub(super) async fn link(
+        &self,
+        object: &str,
+        valid: Duration,
+    ) -> Result<Option<String>, Error> {
+        let path = self.path(object)?;
+        let Some(signer) = &self.signer else { return Ok(None) };
+        let signed = signer.signed_url(Method::GET, &path, valid.min(LONGEST_LINK));
+        self.step("signing a link", 0, signed).await.map(|url| Some(url.to_string()))
+    }
+
+    /// An object's bytes from `offset` on. A server that goes silent ends the stream with an error.
+    pub(super) async fn read(
+        &self,
+        object: &str,
+        offset: u64,
+    ) -> Result<BoxStream<'static, Result<Bytes, Error>>, Error> {
+        let doing = "reading an object";
+        let path = self.path(object)?;
+        let range = (offset > 0).then_some(GetRange::Offset(offset));
+        let options = GetOptions { range, ..GetOptions::default() };
+        let found = self.step(doing, 0, self.objects.get_opts(&path, options)).await?;
+        let (storage, base, secrets) =
+            (self.storage.clone(), self.base.clone(), self.secrets.clone());
+        let failed = move |error| fault::sort(&storage, &base, doing, &error, &secrets);
+        Ok(found.into_stream().map_err(failed).boxed())
     }
 
     /// Whether the container is there and may be read.

@@ -36,7 +36,7 @@ impl Loop {
             }
             Action::Stop { capture, reason } => self.engine.stop(&capture, reason),
             Action::SealLeftovers { capture, recorded } => self.seal_leftovers(capture, recorded),
-            Action::Upload { storage, segment } => self.upload(storage, segment),
+            Action::Upload { storage, segment, .. } => self.upload(storage, segment),
             Action::Remove { capture, index, path } => self.remove(capture, index, path),
             Action::Send(notice) => self.send(notice),
             Action::Ended(capture) => tell_end(&capture),
@@ -79,7 +79,7 @@ impl Loop {
             result: panicked(format!("uploading {} {PANICKED}", segment.object)),
         };
         let work = async move {
-            let result = storages.store(&storage, &segment).await;
+            let result = storages.store(&storage, &segment, None, |_part| {}).await;
             if let Err(error) = &result {
                 tracing::warn!(%storage, object = %segment.object, %error, "upload failed");
             }

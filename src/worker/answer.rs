@@ -2,15 +2,25 @@
 //! holds up the loop.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
 
-use crate::clock::Now;
+use futures_util::future::join_all;
+use tokio::sync::oneshot;
+
+use crate::clock::{self, Now};
 use crate::journal;
 use crate::model::{Capture, Health, State, StopReason};
 use crate::session::{Effects, Input};
 use crate::spawn;
+use crate::upload::Storages;
 
-use super::handle::{Request, Status, StopAnswer};
+use super::request::{ConfigurationStatus, Request, SpoolStatus, Status, StopAnswer, StorageCheck};
 use super::run_loop::Loop;
+use super::stored;
+
+/// How long a storage may take to say that it is there.
+const CHECK_PATIENCE: Duration = Duration::from_secs(15);
 
 impl Loop {
     /// Answers one request; a stop goes through the machine.
@@ -62,6 +72,21 @@ impl Loop {
                 });
             }
             Request::Recorders { reply } => drop(reply.send(self.engine.recorders())),
+            Request::File { key, index, reply } => {
+                spawn::task("file", async move {
+                    if let Some(found) = answered(journal.capture(&key).await) {
+                        drop(reply.send(found.and_then(|capture| stored::find(&capture, index))));
+                    }
+                });
+            }
+            Request::StoragesCheck { reply } => self.check_storages(reply),
+            // Whoever asks learns that there is no answer.
+            Request::Create { .. }
+            | Request::Delete { .. }
+            | Request::DriveAgain { .. }
+            | Request::Reload { .. }
+            | Request::Audit { .. }
+            | Request::Audits { .. } => {}
             Request::Status { reply } => {
                 let mut status = self.status();
                 spawn::task("status", async move {
@@ -72,6 +97,15 @@ impl Loop {
                 });
             }
         }
+    }
+
+    /// Asks all storages at once.
+    fn check_storages(&self, reply: oneshot::Sender<Vec<StorageCheck>>) {
+        let storages = Arc::clone(&self.storages);
+        spawn::task("storages check", async move {
+            let asked = storages.kinds().map(|(name, kind)| check(&storages, name, kind));
+            drop(reply.send(join_all(asked).await));
+        });
     }
 
     fn open(&self) -> BTreeMap<String, Capture> {
@@ -104,6 +138,13 @@ impl Loop {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             host: self.host.clone(),
             started_at: self.started_at,
+            ready: !self.machine.is_stopping(),
+            configuration: ConfigurationStatus {
+                file: None,
+                loaded_at: self.started_at,
+                error: None,
+                needs_restart: Vec::new(),
+            },
             sources: self.sources.iter().map(|health| health.borrow().clone()).collect(),
             storages: seen(self.storages.kinds().map(|(n, k)| idle(n, k)), storages),
             notifiers: seen(self.notifiers.kinds().map(|(n, k)| idle(n, k)), notifiers),
@@ -115,8 +156,23 @@ impl Loop {
             removals_waiting: self.machine.removals_waiting(),
             notices_waiting: self.machine.notices_waiting(),
             unexplained_files: self.unexplained_files,
+            spool: SpoolStatus::default(),
+            upstream_losses: 0,
         }
     }
+}
+
+/// Asks one storage, for a bounded time.
+async fn check(storages: &Storages, name: &str, kind: &str) -> StorageCheck {
+    let began = clock::boot_time();
+    let error = match tokio::time::timeout(CHECK_PATIENCE, storages.check(name)).await {
+        Ok(Ok(())) => None,
+        Ok(Err(error)) => Some(error.to_string()),
+        Err(_elapsed) => Some(format!("no answer within {} s", CHECK_PATIENCE.as_secs())),
+    };
+    let took = clock::boot_time().since(began).as_millis();
+    let millis = u64::try_from(took).unwrap_or(u64::MAX);
+    StorageCheck { name: name.to_owned(), kind: kind.to_owned(), error, millis }
 }
 
 /// What the journal says. Whoever asked only learns that there is no answer.

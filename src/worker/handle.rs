@@ -1,85 +1,25 @@
-//! How the outside talks to the run loop: typed requests, each with a way back.
+//! How the outside talks to the run loop.
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::clock::WallTime;
-use crate::model::{Capture, CaptureId, Health, Outcome, RecorderStatus, State, Tally};
+use crate::model::{Audit, Capture, Outcome, RecorderStatus};
 use crate::source::Delivery;
+use crate::telemetry::metrics;
+
+use super::request::{
+    CreateRequest, DeleteAnswer, NotCreated, RedriveAnswer, ReloadAnswer, Request, Status,
+    StopAnswer, StorageCheck,
+};
+use super::stored::StoredFile;
 
 /// How long a request waits for the loop before it is given up: a healthy loop answers in
 /// milliseconds, also under a storm.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// What the outside asks of the run loop.
-#[derive(Debug)]
-pub enum Request {
-    /// An event by hand; answered like every delivery, after the commit.
-    Deliver(Delivery),
-    /// The newest captures, newest first.
-    Captures {
-        limit: usize,
-        reply: oneshot::Sender<Vec<Capture>>,
-    },
-    /// The capture with this name or id.
-    Capture {
-        key: String,
-        reply: oneshot::Sender<Option<Box<Capture>>>,
-    },
-    /// End this capture as `Manual`. Answered when the stop is on its way.
-    Stop {
-        key: String,
-        reply: oneshot::Sender<Option<StopAnswer>>,
-    },
-    /// The newest outcomes, newest first.
-    Outcomes {
-        limit: usize,
-        reply: oneshot::Sender<Vec<Outcome>>,
-    },
-    Recorders {
-        reply: oneshot::Sender<Vec<RecorderStatus>>,
-    },
-    Status {
-        reply: oneshot::Sender<Box<Status>>,
-    },
-}
-
-/// The answer to a stop. Stopping what has ended is fine, and changes nothing.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct StopAnswer {
-    pub capture: CaptureId,
-    pub name: String,
-    /// The state at the time of the answer.
-    pub state: State,
-}
-
-/// How the whole worker is doing.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Status {
-    pub version: String,
-    pub host: String,
-    pub started_at: WallTime,
-    /// Every remote party, and the journal.
-    pub sources: Vec<Health>,
-    pub storages: Vec<Health>,
-    pub notifiers: Vec<Health>,
-    pub recorders: Vec<RecorderStatus>,
-    /// How many rules are loaded.
-    pub rules: usize,
-    /// What was decided since the journal began.
-    pub decisions: Vec<Tally>,
-    /// Captures that have not reached their end, by state.
-    pub captures_open: Vec<(State, usize)>,
-    /// Segments that are sealed and not yet verified in their storage.
-    pub segments_waiting: usize,
-    /// Segments that are stored, and whose local copy is still to be removed.
-    pub removals_waiting: usize,
-    pub notices_waiting: usize,
-    /// Files that stood in the spool at the start and that no capture names; the log names them.
-    pub unexplained_files: usize,
-}
+/// As long for what asks files, programs or the network behind the loop.
+const LONG_PATIENCE: Duration = Duration::from_secs(60);
 
 /// There was no answer: the run loop is stopping, or it hangs, or the journal could not be read,
 /// which the log says.
@@ -109,46 +49,123 @@ impl Handle {
     /// # Errors
     /// See [`Unavailable`].
     pub async fn captures(&self, limit: usize) -> Result<Vec<Capture>, Unavailable> {
-        self.ask(|reply| Request::Captures { limit, reply }).await
+        self.ask(PATIENCE, |reply| Request::Captures { limit, reply }).await
     }
 
     /// # Errors
     /// See [`Unavailable`].
     pub async fn capture(&self, key: String) -> Result<Option<Box<Capture>>, Unavailable> {
-        self.ask(|reply| Request::Capture { key, reply }).await
+        self.ask(PATIENCE, |reply| Request::Capture { key, reply }).await
+    }
+
+    /// Begins a capture by hand; answered once it is recorded.
+    ///
+    /// # Errors
+    /// See [`Unavailable`]: whether it was begun is then not known; see `capture` with its name.
+    pub async fn create(
+        &self,
+        request: CreateRequest,
+    ) -> Result<Result<Box<Capture>, NotCreated>, Unavailable> {
+        let request = Box::new(request);
+        // libpcap compiles its filter first.
+        self.ask(LONG_PATIENCE, |reply| Request::Create { request, reply }).await
     }
 
     /// # Errors
     /// See [`Unavailable`].
     pub async fn stop(&self, key: String) -> Result<Option<StopAnswer>, Unavailable> {
-        self.ask(|reply| Request::Stop { key, reply }).await
+        self.ask(PATIENCE, |reply| Request::Stop { key, reply }).await
+    }
+
+    /// Takes a capture off the list; none where there is none of that name or id.
+    ///
+    /// # Errors
+    /// See [`Unavailable`].
+    pub async fn delete(&self, key: String) -> Result<Option<DeleteAnswer>, Unavailable> {
+        self.ask(PATIENCE, |reply| Request::Delete { key, reply }).await
+    }
+
+    /// Tries again what was given up of a capture; none where there is none of that name or id.
+    ///
+    /// # Errors
+    /// See [`Unavailable`].
+    pub async fn drive_again(&self, key: String) -> Result<Option<RedriveAnswer>, Unavailable> {
+        self.ask(PATIENCE, |reply| Request::DriveAgain { key, reply }).await
+    }
+
+    /// One file of a capture; none where there is no such capture or file.
+    ///
+    /// # Errors
+    /// See [`Unavailable`].
+    pub async fn file(&self, key: String, index: u32) -> Result<Option<StoredFile>, Unavailable> {
+        self.ask(PATIENCE, |reply| Request::File { key, index, reply }).await
     }
 
     /// # Errors
     /// See [`Unavailable`].
     pub async fn outcomes(&self, limit: usize) -> Result<Vec<Outcome>, Unavailable> {
-        self.ask(|reply| Request::Outcomes { limit, reply }).await
+        self.ask(PATIENCE, |reply| Request::Outcomes { limit, reply }).await
     }
 
     /// # Errors
     /// See [`Unavailable`].
     pub async fn recorders(&self) -> Result<Vec<RecorderStatus>, Unavailable> {
-        self.ask(|reply| Request::Recorders { reply }).await
+        self.ask(PATIENCE, |reply| Request::Recorders { reply }).await
+    }
+
+    /// How every storage answers, asked all at once; takes as long as the slowest, at most about 15
+    /// seconds.
+    ///
+    /// # Errors
+    /// See [`Unavailable`].
+    pub async fn storages_check(&self) -> Result<Vec<StorageCheck>, Unavailable> {
+        self.ask(LONG_PATIENCE, |reply| Request::StoragesCheck { reply }).await
+    }
+
+    /// Reads the configuration and the rules again: all of it acts, or nothing, and then the problems
+    /// come back as people read them.
+    ///
+    /// # Errors
+    /// See [`Unavailable`].
+    pub async fn reload(&self) -> Result<Result<ReloadAnswer, Vec<String>>, Unavailable> {
+        self.ask(LONG_PATIENCE, |reply| Request::Reload { reply }).await
+    }
+
+    /// Keeps a record of a call that changed something.
+    ///
+    /// # Errors
+    /// See [`Unavailable`].
+    pub async fn audit(&self, audit: Audit) -> Result<(), Unavailable> {
+        self.ask(PATIENCE, |reply| Request::Audit { audit, reply }).await
+    }
+
+    /// The newest records of such calls, newest first.
+    ///
+    /// # Errors
+    /// See [`Unavailable`].
+    pub async fn audits(&self, limit: usize) -> Result<Vec<Audit>, Unavailable> {
+        self.ask(PATIENCE, |reply| Request::Audits { limit, reply }).await
     }
 
     /// # Errors
     /// See [`Unavailable`].
     pub async fn status(&self) -> Result<Box<Status>, Unavailable> {
-        self.ask(|reply| Request::Status { reply }).await
+        self.ask(PATIENCE, |reply| Request::Status { reply }).await
+    }
+
+    /// All counters, as Prometheus reads them. Asks nobody: it answers also where the loop hangs.
+    pub fn metrics(&self) -> String {
+        metrics::render()
     }
 
     async fn ask<T>(
         &self,
+        patience: Duration,
         request: impl FnOnce(oneshot::Sender<T>) -> Request,
     ) -> Result<T, Unavailable> {
         let (reply, answer) = oneshot::channel();
         self.send(request(reply)).await?;
-        match tokio::time::timeout(PATIENCE, answer).await {
+        match tokio::time::timeout(patience, answer).await {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(_)) | Err(_) => Err(Unavailable),
         }

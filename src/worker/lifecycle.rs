@@ -22,7 +22,7 @@ use crate::config::Config;
 use crate::journal::{self, Journal};
 use crate::model::Health;
 use crate::notify::{self, Notifiers};
-use crate::session::Machine;
+use crate::session::{self, Machine};
 use crate::source::{self, Delivery, mqtt, webhook};
 use crate::upload::{self, Storages};
 use crate::{random, spawn};
@@ -108,10 +108,9 @@ pub fn start(config: Config) -> Result<Started, Error> {
     let spool = config.capture.spool.clone();
     spool::make(&spool).map_err(|source| Error::Spool { path: spool.clone(), source })?;
 
-    let mut machine = Machine::new(config.ceilings, random::seed());
+    let mut machine = Machine::new(session::Settings::new(config.ceilings), random::seed());
     let now = clock::now();
-    let journal::Saved { captures, notices, groups, began } = saved;
-    machine.restore(captures, notices, groups, began, now);
+    machine.restore(saved, now);
 
     let storages = Arc::new(Storages::build(&config.storages)?);
     let notifiers = Arc::new(Notifiers::build(&config.notifiers)?);

@@ -13,8 +13,15 @@ mod act;
 mod answer;
 mod handle;
 mod lifecycle;
+mod request;
 mod run_loop;
 mod spool;
+mod stored;
 
-pub use handle::{Handle, Request, Status, StopAnswer, Unavailable};
+pub use handle::{Handle, Unavailable};
 pub use lifecycle::{Error, Started, Worker, start};
+pub use request::{
+    ConfigurationStatus, CreateRequest, DeleteAnswer, NotCreated, RedriveAnswer, ReloadAnswer,
+    Request, SpoolStatus, Status, StopAnswer, StorageCheck,
+};
+pub use stored::{Pieces, StoredFile};

@@ -16,7 +16,7 @@ use crate::session::{Effects, Input, Machine};
 use crate::source::{Content, Delivery};
 use crate::upload::Storages;
 
-use super::handle::Request;
+use super::request::Request;
 use super::spool;
 
 /// The most news in one batch, and so in one transaction: bounds its memory and its latency.
@@ -149,6 +149,7 @@ impl Loop {
             Content::Rejected(rejected) => {
                 self.machine.apply(Input::Rejected(rejected), now, effects);
             }
+            Content::Session { .. } => {}
         }
         let outcomes =
             effects.changes[first..].iter().filter_map(Change::outcome).cloned().collect();
@@ -163,7 +164,14 @@ impl Loop {
     ) -> Result<(), journal::Error> {
         let Effects { changes, actions } = effects;
         if !changes.is_empty() {
-            self.journal.commit(changes).await?;
+            let committed = self.journal.commit(changes).await?;
+            if committed.disk_full {
+                return Err(journal::Error::Full);
+            }
+            if !committed.freed.is_empty() {
+                let freed = Input::Freed(committed.freed);
+                self.machine.apply(freed, clock::now(), &mut Effects::default());
+            }
         }
         for (done, outcomes) in waiting {
             // A sender that went away asks again, and finds its event coalesced.
@@ -226,7 +234,7 @@ mod tests {
 
     use super::*;
     use crate::model::CaptureId;
-    use crate::session::Ceilings;
+    use crate::session::{Ceilings, FreeDisk, Settings};
 
     #[tokio::test]
     async fn a_storm_does_not_put_off_the_end_and_the_last_turn_takes_what_waits() {
@@ -251,8 +259,10 @@ mod tests {
             bytes: 1,
             concurrent: 1,
             captures_per_hour: 1,
+            spool_bytes: 1,
+            free_disk: FreeDisk::Bytes(0),
         };
-        let (machine, halt) = (Machine::new(ceilings, 0), Halt::default());
+        let (machine, halt) = (Machine::new(Settings::new(ceilings), 0), Halt::default());
         halt.stop.cancel();
         assert!(matches!(select(&mut inbox, &machine, &halt).await, News::Stop));
         drained.send(()).unwrap();

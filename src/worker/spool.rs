@@ -98,7 +98,7 @@ async fn is_named(file: &Found, journal: &Journal) -> Result<bool, journal::Erro
             && (!capture.state.is_end()
                 || capture.segments.iter().any(|segment| segment.file.index == *index))
     };
-    Ok(journal.capture(id.as_str()).await?.is_some_and(names))
+    Ok(journal.kept_capture(id).await?.is_some_and(names))
 }
 
 /// Every file, in no order. Folders are none of ours (`lost+found`).

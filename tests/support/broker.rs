@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 use super::place::Place;
 use super::process::{Process, run};
-use super::publisher::{Kept, publish_all};
+use super::publisher::{Kept, Publisher, publish_all};
 
 /// Messages a subscriber holds that no test has looked at: more than any test makes notices, few
 /// enough that a runaway publisher shows as a stuck test and not as a machine without memory.
@@ -56,6 +56,20 @@ impl Broker {
     pub(crate) fn start_encrypted(place: &Place) -> Self {
         let (certificate, key) = (tls_file("broker.pem"), tls_file("broker.key"));
         let tls = format!("certfile {}\nkeyfile {}\n", certificate.display(), key.display());
+        let broker = Self::start_in(folder(), place, &format!("{OPEN}{SAVES_AT_THE_END}{tls}"));
+        Self { scheme: "mqtts", ..broker }
+    }
+
+    /// One that speaks TLS, and lets in who shows a certificate of [`tls_file`]`("client-ca.pem")`.
+    pub(crate) fn start_for_certificates(place: &Place) -> Self {
+        let [certificate, key, authority] =
+            ["broker.pem", "broker.key", "client-ca.pem"].map(|name| tls_file(name));
+        let tls = format!(
+            "certfile {}\nkeyfile {}\ncafile {}\nrequire_certificate true\n",
+            certificate.display(),
+            key.display(),
+            authority.display()
+        );
         let broker = Self::start_in(folder(), place, &format!("{OPEN}{SAVES_AT_THE_END}{tls}"));
         Self { scheme: "mqtts", ..broker }
     }
@@ -140,6 +154,17 @@ impl Broker {
         self.publish_as(Kept::ForLaterSubscribers, topic, std::iter::once(payload));
     }
 
+    /// A connection that stays, for messages one at a time.
+    pub(crate) fn publisher(&self) -> Publisher {
+        let stream = self.place.connect(self.port).expect("the broker runs");
+        Publisher::connect(stream).expect("the broker takes everybody")
+    }
+
+    /// The port on the loopback of its place.
+    pub(crate) const fn port(&self) -> u16 {
+        self.port
+    }
+
     fn publish_as(
         &self,
         kept: Kept,
@@ -167,7 +192,8 @@ fn folder() -> TempDir {
     tempfile::tempdir().expect("the temporary folder can be written")
 }
 
-/// One of the certificates: `ca.pem` signed the broker's, `stranger.pem` did not.
+/// One of the certificates: `ca.pem` signed the broker's, `stranger.pem` did not; `client-ca.pem` signed
+/// `client.pem` and not `nobody.pem`.
 pub(crate) fn tls_file(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tls").join(name)
 }

@@ -113,7 +113,7 @@ pub(crate) async fn arrives_byte_identical_and_a_second_time_succeeds(bench: &Be
     for (size, seed) in [(1_000, 1), (0, 2), (8 * 1024 * 1024, 3), (LARGE_BYTES, 4)] {
         let (mut segment, content) = bench.segment(size, seed);
         segment.object = OBJECT.replace("web", &format!("web{size}"));
-        let receipt = bench.storages.store(STORAGE, &segment).await.unwrap();
+        let receipt = bench.storages.store(STORAGE, &segment, None, |_| {}).await.unwrap();
         assert_eq!(receipt.location, format!("{}/{}", bench.base, segment.object));
         assert_eq!((receipt.size_bytes, &receipt.sha256), (size as u64, &segment.file.sha256));
         let request = bench.request(reqwest::Method::GET, &receipt.location);
@@ -124,7 +124,7 @@ pub(crate) async fn arrives_byte_identical_and_a_second_time_succeeds(bench: &Be
         assert!(answer.bytes().await.unwrap() == content, "{size} bytes differ");
 
         std::fs::remove_file(&segment.file.path).unwrap();
-        let again = bench.storages.store(STORAGE, &segment).await.unwrap();
+        let again = bench.storages.store(STORAGE, &segment, None, |_| {}).await.unwrap();
         assert_eq!(again.location, receipt.location);
     }
 }
@@ -142,7 +142,7 @@ pub(crate) async fn a_small_other_object_is_a_conflict_and_stays(bench: &Bench) 
 async fn is_a_conflict_and_stays(bench: &Bench, size: usize, other: &'static [u8]) {
     bench.write(other).await;
     let (segment, _) = bench.segment(size, 5);
-    let error = bench.storages.store(STORAGE, &segment).await.unwrap_err();
+    let error = bench.storages.store(STORAGE, &segment, None, |_| {}).await.unwrap_err();
     assert!(matches!(error, Error::Conflict(_)) && !error.is_transient(), "{error:?}");
     let text = error.to_string();
     assert!(text.contains("capture-0.pcapng") && text.contains(OBJECT), "{text}");
@@ -153,13 +153,13 @@ pub(crate) async fn what_is_not_what_was_sealed_does_not_arrive(bench: &Bench) {
     for size in [1_000, LARGE_BYTES] {
         let (mut segment, _) = bench.segment(size, 6);
         segment.file.sha256 = "0".repeat(64);
-        let error = bench.storages.store(STORAGE, &segment).await.unwrap_err();
+        let error = bench.storages.store(STORAGE, &segment, None, |_| {}).await.unwrap_err();
         assert!(matches!(error, Error::LocalChanged { .. }) && !error.is_transient(), "{error:?}");
         assert_eq!(bench.read().await, None);
     }
     let (segment, _) = bench.segment(1_000, 7);
     std::fs::remove_file(&segment.file.path).unwrap();
-    let error = bench.storages.store(STORAGE, &segment).await.unwrap_err();
+    let error = bench.storages.store(STORAGE, &segment, None, |_| {}).await.unwrap_err();
     assert!(matches!(error, Error::LocalMissing { .. }) && !error.is_transient(), "{error:?}");
 }
 
@@ -172,7 +172,7 @@ pub(crate) async fn a_check_sees_the_container_and_writes_nothing(
     let text = missing.check(STORAGE).await.unwrap_err().to_string();
     assert!(text.contains("404") && text.contains("exist"), "{text}");
     let (segment, _) = bench.segment(1_000, 8);
-    let error = missing.store(STORAGE, &segment).await.unwrap_err();
+    let error = missing.store(STORAGE, &segment, None, |_| {}).await.unwrap_err();
     assert!(error.is_transient(), "the container may be made later: {error:?}");
 }
 
@@ -180,7 +180,7 @@ pub(crate) async fn a_check_sees_the_container_and_writes_nothing(
 pub(crate) async fn a_server_that_is_away_is_transient(bench: &Bench) {
     let (segment, _) = bench.segment(1_000, 9);
     for error in [
-        bench.storages.store(STORAGE, &segment).await.unwrap_err(),
+        bench.storages.store(STORAGE, &segment, None, |_| {}).await.unwrap_err(),
         bench.storages.check(STORAGE).await.unwrap_err(),
     ] {
         assert!(error.is_transient(), "{error:?}");
@@ -197,7 +197,7 @@ pub(crate) async fn a_wrong_credential_is_for_good_and_is_not_repeated(
     let storages = storages(wrong);
     let (segment, _) = bench.segment(1_000, 10);
     for error in [
-        storages.store(STORAGE, &segment).await.unwrap_err(),
+        storages.store(STORAGE, &segment, None, |_| {}).await.unwrap_err(),
         storages.check(STORAGE).await.unwrap_err(),
     ] {
         assert!(matches!(error, Error::Denied { .. }) && error.is_transient(), "{error:?}");

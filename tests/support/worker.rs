@@ -146,10 +146,15 @@ impl Worker {
         command.output().expect("the program was built with the tests")
     }
 
+    /// Its process id.
+    pub(crate) fn id(&self) -> u32 {
+        self.process.as_ref().expect("only a worker that runs has one").id()
+    }
+
     /// The most memory that it has had, in KiB, as the kernel counts it (VmHWM).
     pub(crate) fn peak_memory_kib(&self) -> u64 {
-        let id = self.process.as_ref().expect("only a worker that runs is measured").id();
-        let status = fs::read_to_string(format!("/proc/{id}/status")).expect("the worker runs");
+        let status =
+            fs::read_to_string(format!("/proc/{}/status", self.id())).expect("the worker runs");
         let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
         let number = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
         number.expect("proc_pid_status(5) has VmHWM in kB")

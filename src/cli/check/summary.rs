@@ -3,7 +3,7 @@
 use reqwest::Url;
 use serde::Serialize;
 
-use crate::config::Config;
+use crate::config::{Config, Listen};
 use crate::units::Bytes;
 use crate::{capture, notify, source, upload};
 
@@ -28,12 +28,27 @@ pub(super) fn parts(config: &Config) -> Vec<Part> {
         part("control", "", "socket", config.control.socket.display().to_string()),
     ];
     let listen = config.control.listen.iter();
-    parts.extend(listen.map(|address| part("control", "", "listen", address.to_string())));
+    parts.extend(listen.map(|listen| part("control", "", "listen", listens(listen))));
     parts.extend(rings(&config.capture));
     parts.extend(config.sources.iter().map(|(name, settings)| source(name, settings)));
     parts.extend(config.storages.iter().map(|(name, settings)| storage(name, settings)));
     parts.extend(config.notifiers.iter().map(|(name, settings)| notifier(name, settings)));
     parts
+}
+
+/// The address, how it is protected, and whether the control API is served there.
+fn listens(listen: &Listen) -> String {
+    let mut what = listen.address.to_string();
+    if let Some(tls) = &listen.tls {
+        what.push_str(", TLS");
+        if tls.client_ca_file.is_some() {
+            what.push_str(" with client certificates");
+        }
+    }
+    if listen.tokens_file.is_some() {
+        what.push_str(", control API");
+    }
+    what
 }
 
 fn part(part: &'static str, name: &str, kind: &'static str, what: String) -> Part {

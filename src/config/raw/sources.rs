@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
+use crate::units::Span;
 use crate::yaml::Placed;
 
 #[derive(Clone, Debug, Deserialize)]
@@ -19,23 +20,44 @@ pub(in crate::config) struct MqttSource {
     pub(in crate::config) url: Placed<String>,
     pub(in crate::config) topics: Placed<Vec<Topic>>,
     pub(in crate::config) client_id: Option<Placed<String>>,
+    pub(in crate::config) protocol: Option<Protocol>,
     pub(in crate::config) username: Option<String>,
+    pub(in crate::config) username_file: Option<Placed<PathBuf>>,
     pub(in crate::config) password_file: Option<Placed<PathBuf>>,
     pub(in crate::config) ca_file: Option<Placed<PathBuf>>,
+    pub(in crate::config) client_cert_file: Option<Placed<PathBuf>>,
+    pub(in crate::config) client_key_file: Option<Placed<PathBuf>>,
+    pub(in crate::config) retained: Option<bool>,
+    pub(in crate::config) max_event_age: Option<Placed<Span>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+pub(in crate::config) enum Protocol {
+    #[serde(rename = "5")]
+    V5,
+    #[serde(rename = "3.1.1")]
+    V311,
 }
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(in crate::config) struct Topic {
     pub(in crate::config) filter: Placed<String>,
+    #[serde(default)]
     pub(in crate::config) format: Format,
     pub(in crate::config) fields: Option<Placed<Fields>>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(in crate::config) enum Format {
+    #[default]
+    Auto,
     Alertmanager,
+    Azure,
+    CloudEvents,
+    Telegraf,
+    Suricata,
     Json,
 }
 
@@ -57,7 +79,34 @@ pub(in crate::config) struct Fields {
 #[serde(deny_unknown_fields)]
 pub(in crate::config) struct WebhookSource {
     pub(in crate::config) path: Placed<String>,
+    #[serde(default)]
     pub(in crate::config) format: Format,
     pub(in crate::config) fields: Option<Placed<Fields>>,
     pub(in crate::config) bearer_file: Option<Placed<PathBuf>>,
+    pub(in crate::config) basic: Option<Placed<Basic>>,
+    pub(in crate::config) hmac: Option<Placed<Hmac>>,
+    pub(in crate::config) client_certificate: Option<Placed<ClientCertificate>>,
+    pub(in crate::config) max_event_age: Option<Placed<Span>>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(in crate::config) struct Basic {
+    pub(in crate::config) username: Placed<String>,
+    pub(in crate::config) password_file: Placed<PathBuf>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(in crate::config) struct Hmac {
+    pub(in crate::config) secret_file: Placed<PathBuf>,
+    pub(in crate::config) header: Option<Placed<String>>,
+    pub(in crate::config) timestamp_header: Option<Placed<String>>,
+    pub(in crate::config) tolerance: Option<Placed<Span>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(in crate::config) enum ClientCertificate {
+    Required,
 }

@@ -2,7 +2,9 @@
 //!
 //! The same reader takes one alert object alone, as people publish it over MQTT. An alert is the same
 //! again when its fingerprint and start are; the group around it changes with every notification, so
-//! nothing of the group is part of an event. `endsAt` decides nothing: Alertmanager also sets it, in
+//! nothing of the group is part of an event. Grafana's webhook sends the same with more fields, of
+//! which `values` is read: the first by its letter, which is the query; the later ones are expressions
+//! over it. `endsAt` decides nothing: Alertmanager also sets it, in
 //! the future, on alerts that fire; the alert's own `status` decides.
 //! Source: prometheus/alertmanager `template.Data`, `notify/webhook`.
 
@@ -11,44 +13,49 @@ use tracing::warn;
 
 use crate::model::Status;
 
-use super::draft::{self, Draft, MAX_EVENTS, at, below, kind, payload};
+use super::draft::{self, Draft, at, below, kind, payload};
 use super::{Error, digest, word};
 
 /// The only version there has been since 2017.
 const VERSION: &str = "4";
 
+/// The version of Grafana's payload, which is Alertmanager's with more fields.
+const VERSION_OF_GRAFANA: &str = "1";
+
 /// Reads a payload or a single alert.
-pub(super) fn read(body: &[u8]) -> Result<Vec<Draft>, Error> {
-    let message = draft::parse(body)?;
-    let message = draft::record(&message, "the message")?;
+pub(super) fn read(message: &Map<String, Value>, path: &str) -> Result<Vec<Draft>, Error> {
+    let alerts_path = below(path, "alerts");
     match draft::present(message.get("alerts")) {
-        Some(Value::Array(alerts)) => group(message, alerts),
-        Some(other) => Err(at("alerts", format!("is {}; a list is needed", kind(other)))),
-        None if message.contains_key("labels") => alert(message, "", None).map(|one| vec![one]),
+        Some(Value::Array(alerts)) => group(message, alerts, path),
+        Some(other) => Err(at(alerts_path, format!("is {}; a list is needed", kind(other)))),
+        None if message.contains_key("labels") => alert(message, path, None).map(|one| vec![one]),
         None => {
             let problem = "is neither a payload with 'alerts' nor an alert with 'labels'";
-            Err(at("the message", problem))
+            Err(at(if path.is_empty() { "the message" } else { path }, problem))
         }
     }
 }
 
-fn group(message: &Map<String, Value>, alerts: &[Value]) -> Result<Vec<Draft>, Error> {
-    if let Some(version) = draft::short_text(message.get("version"), "version")?
+fn group(message: &Map<String, Value>, alerts: &[Value], path: &str) -> Result<Vec<Draft>, Error> {
+    let version_path = below(path, "version");
+    if let Some(version) = draft::short_text(message.get("version"), &version_path)?
         && version != VERSION
+        && version != VERSION_OF_GRAFANA
     {
         let found = word::quoted(&version);
-        return Err(at("version", format!("is '{found}'; version {VERSION} is read")));
+        let problem = format!(
+            "is '{found}'; version {VERSION} is read, and Grafana's version {VERSION_OF_GRAFANA}"
+        );
+        return Err(at(version_path, problem));
     }
-    if alerts.len() > MAX_EVENTS {
-        let problem = format!("holds {} alerts; at most {MAX_EVENTS} are taken", alerts.len());
-        return Err(at("alerts", problem));
-    }
+    let alerts_path = below(path, "alerts");
+    draft::check_count(alerts.len(), &alerts_path)?;
     if let Some(cut @ 1..) = message.get("truncatedAlerts").and_then(Value::as_u64) {
         warn!(alerts = cut, "Alertmanager left alerts out of its message; raise its max_alerts");
     }
-    let of_group = draft::status(message.get("status"), "status")?;
+    let of_group = draft::status(message.get("status"), &below(path, "status"))?;
     let read_one = |(index, value): (usize, &Value)| {
-        let path = format!("alerts[{index}]");
+        let path = format!("{alerts_path}[{index}]");
         alert(draft::record(value, &path)?, &path, of_group)
     };
     alerts.iter().enumerate().map(read_one).collect()
@@ -84,12 +91,19 @@ fn alert(
         status: status.or(status_of_group).unwrap_or(Status::Firing),
         severity: labels.get("severity").cloned(),
         annotations: draft::annotations(annotations, &annotations_path)?,
-        value: None,
+        value: value_of(object),
         starts_at,
         fingerprint: sent.unwrap_or_else(|| digest::fingerprint("", &labels)),
         labels,
         payload: payload(object),
     })
+}
+
+/// The number that Grafana measured. Alertmanager sends none.
+fn value_of(alert: &Map<String, Value>) -> Option<f64> {
+    let values = alert.get("values")?.as_object()?;
+    let first = values.iter().min_by_key(|(letter, _)| *letter)?;
+    first.1.as_f64().filter(|value| value.is_finite())
 }
 
 #[cfg(test)]
@@ -125,7 +139,9 @@ mod tests {
     }
 
     fn of(value: &Value) -> Result<Vec<Draft>, String> {
-        read(value.to_string().as_bytes()).map_err(|error| error.to_string())
+        draft::record(value, "the message")
+            .and_then(|message| read(message, ""))
+            .map_err(|error| error.to_string())
     }
 
     #[test]
@@ -196,7 +212,10 @@ mod tests {
             ),
             (json!({"alerts": {}}), "alerts: is an object; a list is needed"),
             (json!({"alerts": [7]}), "alerts[0]: is a number; an object is needed"),
-            (json!({"version": "5", "alerts": []}), "version: is '5'; version 4 is read"),
+            (
+                json!({"version": "5", "alerts": []}),
+                "version: is '5'; version 4 is read, and Grafana's version 1",
+            ),
             (json!({"alerts": [{}]}), "alerts[0].labels: is missing; an alert has labels"),
             (json!({"labels": {}}), "labels: is empty; an alert has at least one label"),
             (json!({"labels": {"a": ["b"]}}), "labels.a: is a list; a label has a plain value"),
@@ -220,9 +239,26 @@ mod tests {
 
     #[test]
     fn more_alerts_than_the_bound_are_refused() {
-        let alerts = vec![json!({"labels": {"a": "b"}}); MAX_EVENTS + 1];
+        let alerts = vec![json!({"labels": {"a": "b"}}); draft::MAX_EVENTS + 1];
         let reason = of(&json!({ "alerts": alerts })).unwrap_err();
-        assert_eq!(reason, "alerts: holds 4097 alerts; at most 4096 are taken");
+        assert_eq!(reason, "alerts: holds 4097 events or more; at most 4096 are taken");
+    }
+
+    #[test]
+    fn grafana_sends_the_same_with_the_value_that_it_measured() {
+        let message = json!({
+            "receiver": "hook", "status": "firing", "orgId": 1, "version": "1",
+            "alerts": [{
+                "status": "firing",
+                "labels": {"alertname": "LossHigh", "grafana_folder": "net"},
+                "annotations": {"summary": "loss"},
+                "startsAt": "2026-11-22T17:30:00Z", "endsAt": "0001-01-01T00:00:00Z",
+                "values": {"C": 1, "A": 0.125}, "valueString": "[ var='A' value=0.125 ]",
+                "fingerprint": "c6eadffa33fcdf37", "panelURL": "http://grafana/d/x"
+            }]
+        });
+        let drafts = of(&message).unwrap();
+        assert_eq!((drafts[0].name.as_str(), drafts[0].value), ("LossHigh", Some(0.125)));
     }
 
     #[test]

@@ -29,7 +29,8 @@ pub(super) fn fingerprint(name: &str, labels: &BTreeMap<String, String>) -> Stri
     digits(&hash.finalize()[..FINGERPRINT_BYTES])
 }
 
-fn digits(bytes: &[u8]) -> String {
+/// Bytes in hexadecimal.
+pub(super) fn digits(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len() * 2);
     for byte in bytes {
         write!(text, "{byte:02x}").expect("writing to a String does not fail");

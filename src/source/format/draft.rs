@@ -16,7 +16,7 @@ use super::{Error, word};
 pub(super) const MAX_EVENTS: usize = 4096;
 
 /// The most labels, and the most annotations, of one event.
-const MAX_LABELS: usize = 128;
+pub(super) const MAX_LABELS: usize = 128;
 
 /// The longest name of a label, in bytes.
 const MAX_LABEL_NAME_BYTES: usize = 256;
@@ -71,9 +71,29 @@ impl Draft {
     }
 }
 
-/// The message as JSON. serde_json refuses nesting deeper than 128.
-pub(super) fn parse(body: &[u8]) -> Result<Value, Error> {
-    serde_json::from_slice(body).map_err(|error| Error::NotJson(error.to_string()))
+/// The message's JSON values, one after the other: one, or lines of them as log shippers send them.
+/// serde_json refuses nesting deeper than 128.
+pub(super) fn parse(body: &[u8]) -> Result<Vec<Value>, Error> {
+    let mut values = Vec::new();
+    for value in serde_json::Deserializer::from_slice(body).into_iter() {
+        values.push(value.map_err(|error| Error::NotJson(error.to_string()))?);
+        check_count(values.len(), "the message")?;
+    }
+    if values.is_empty() {
+        return Err(Error::NotJson("it is empty".to_owned()));
+    }
+    Ok(values)
+}
+
+/// Refuses a message with more events than are taken.
+pub(super) fn check_count(events: usize, path: &str) -> Result<(), Error> {
+    if events > MAX_EVENTS {
+        return Err(at(
+            path,
+            format!("holds {events} events or more; at most {MAX_EVENTS} are taken"),
+        ));
+    }
+    Ok(())
 }
 
 pub(super) fn at(path: impl Into<String>, problem: impl Into<String>) -> Error {
@@ -193,14 +213,23 @@ pub(super) fn annotations(
     let mut annotations = BTreeMap::new();
     for (name, value) in present {
         let text = scalar(value).unwrap_or_else(|| value.to_string());
-        let name = word::cut(name, MAX_LABEL_NAME_BYTES).to_owned();
-        annotations.insert(name, word::cut(&text, MAX_ANNOTATION_BYTES).to_owned());
+        annotations.insert(name_of(name), prose(&text));
     }
     if annotations.len() > MAX_LABELS {
         let problem = format!("holds {} entries; at most {MAX_LABELS}", annotations.len());
         return Err(at(path, problem));
     }
     Ok(annotations)
+}
+
+/// The name of an annotation, cut to what is kept.
+pub(super) fn name_of(name: &str) -> String {
+    word::cut(name, MAX_LABEL_NAME_BYTES).to_owned()
+}
+
+/// The text of an annotation, cut to what is kept.
+pub(super) fn prose(text: &str) -> String {
+    word::cut(text, MAX_ANNOTATION_BYTES).to_owned()
 }
 
 /// Whether it goes on. Words in any case, and booleans: true is firing.

@@ -1,4 +1,4 @@
-//! Plain JSON with a field mapping: an object is an event, a list of objects is a list of events.
+//! Plain JSON with a field mapping: an object is an event.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use crate::clock::WallTime;
 use crate::model::Status;
 
-use super::draft::{self, Draft, MAX_EVENTS, at, below, kind, payload};
+use super::draft::{self, Draft, at, below, kind, payload};
 use super::{Error, digest, word};
 
 /// Unix times below this many are seconds, from it on milliseconds: as seconds it is the year 5138,
@@ -63,29 +63,22 @@ impl Mapping {
     }
 }
 
-/// Reads one object or a list of them.
-pub(super) fn read(body: &[u8], mapping: &Mapping) -> Result<Vec<Draft>, Error> {
-    let fields = mapping.fields();
-    let message = draft::parse(body)?;
-    if let Value::Object(object) = &message {
-        return Ok(vec![event(object, &fields, "")?]);
-    }
-    let list = message.as_array().ok_or_else(|| {
-        let problem = format!("is {}; an object or a list of objects is needed", kind(&message));
-        at("the message", problem)
-    })?;
-    if list.len() > MAX_EVENTS {
-        let problem = format!("holds {} events; at most {MAX_EVENTS} are taken", list.len());
-        return Err(at("the message", problem));
-    }
-    let read_one = |(index, value): (usize, &Value)| {
-        let path = format!("[{index}]");
-        event(draft::record(value, &path)?, &fields, &path)
-    };
-    list.iter().enumerate().map(read_one).collect()
+/// Reads one object.
+pub(super) fn read(
+    object: &Map<String, Value>,
+    mapping: &Mapping,
+    path: &str,
+) -> Result<Vec<Draft>, Error> {
+    event(object, mapping, path).map(|one| vec![one])
 }
 
-fn event(object: &Map<String, Value>, fields: &Fields<'_>, path: &str) -> Result<Draft, Error> {
+/// As [`read`]: an object is one event.
+pub(super) fn event(
+    object: &Map<String, Value>,
+    mapping: &Mapping,
+    path: &str,
+) -> Result<Draft, Error> {
+    let fields = &mapping.fields();
     let name_path = below(path, fields.name);
     let name = draft::short_text(find(object, fields.name), &name_path)?.ok_or_else(|| {
         at(name_path, "is missing; set fields.name to the path of the event's name")
@@ -177,7 +170,7 @@ fn number(value: Option<&Value>, path: &str) -> Result<Option<f64>, Error> {
     Ok(number.filter(|number| number.is_finite()))
 }
 
-fn time(value: Option<&Value>, path: &str) -> Result<Option<WallTime>, Error> {
+pub(super) fn time(value: Option<&Value>, path: &str) -> Result<Option<WallTime>, Error> {
     match draft::present(value) {
         None => Ok(None),
         Some(Value::Number(_)) => unix_time(value, path),
@@ -213,8 +206,7 @@ mod tests {
     use serde_json::json;
 
     fn of(value: &Value, mapping: &Mapping) -> Result<Draft, String> {
-        let drafts = read(value.to_string().as_bytes(), mapping).map_err(|e| e.to_string())?;
-        Ok(drafts.into_iter().next().unwrap())
+        event(value.as_object().unwrap(), mapping, "").map_err(|error| error.to_string())
     }
 
     fn plain(value: &Value) -> Result<Draft, String> {
@@ -296,8 +288,6 @@ mod tests {
     #[test]
     fn what_is_wrong_is_named_with_its_place() {
         let cases = [
-            (json!(7), "the message: is a number; an object or a list of objects is needed"),
-            (json!([1]), "[0]: is a number; an object is needed"),
             (json!({}), "name: is missing; set fields.name to the path of the event's name"),
             (json!({"name": ["x"]}), "name: is a list; a text is needed"),
             (json!({"name": "x", "value": "many"}), "value: 'many' is no number"),
@@ -308,24 +298,16 @@ mod tests {
                 "labels.a: is an object; a label has a plain value",
             ),
             (
-                json!([{"name": "x"}, {"name": ""}]),
-                "[1].name: is missing; set fields.name to the path of the event's name",
+                json!({"name": ""}),
+                "name: is missing; set fields.name to the path of the event's name",
             ),
         ];
         for (message, reason) in cases {
-            let error = read(message.to_string().as_bytes(), &Mapping::default()).unwrap_err();
-            assert_eq!(error.to_string(), reason);
+            assert_eq!(plain(&message).unwrap_err(), reason);
         }
         let mapping = Mapping { labels: Some("tags".into()), ..Mapping::default() };
         let error = of(&json!({"name": "x", "tags": "a"}), &mapping).unwrap_err();
         assert_eq!(error, "tags: is a text; an object is needed");
-    }
-
-    #[test]
-    fn a_list_holds_an_event_for_each_object() {
-        let drafts = read(br#"[{"name":"a"},{"name":"b"}]"#, &Mapping::default()).unwrap();
-        assert_eq!(drafts.iter().map(|d| d.name.as_str()).collect::<Vec<_>>(), ["a", "b"]);
-        assert_eq!(drafts[1].payload, r#"{"name":"b"}"#);
     }
 
     #[test]

@@ -1,20 +1,31 @@
 //! Event formats: one file each, bytes to [`Event`]s.
 //!
+//! A message is one JSON value, a list of values, or values one after the other (lines of a log); what
+//! each of them means is the format's business.
+//!
 //! A message is read whole or refused whole: what is wrong with it, and where, becomes the reason of
 //! a [`Rejected`]. Every part that a sender can make long has a bound, and nothing here panics on any
 //! bytes. Knows nothing of how the bytes came.
 
 pub mod alertmanager;
+mod azure;
+mod cloudevents;
 mod digest;
 mod draft;
 pub mod json;
+mod shape;
+mod suricata;
+mod telegraf;
 mod word;
+
+use serde_json::{Map, Value};
 
 use crate::clock::WallTime;
 use crate::model::{EventId, Rejected};
 use crate::random;
 
 use super::Content;
+use shape::Shape;
 
 /// The longest message that is read, in bytes. Alertmanager's largest payloads (hundreds of alerts in
 /// one group) stay far below; a longer one is recorded as rejected.
@@ -23,8 +34,18 @@ pub const MAX_BODY_BYTES: usize = 1024 * 1024;
 /// How a message's bytes are read.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Format {
-    /// Alertmanager's webhook payload, version 4, or one of its alerts alone.
+    /// Each value by its fields: one of the formats below, else plain JSON with its own words.
+    Auto,
+    /// Alertmanager's webhook payload, version 4, or one of its alerts alone; Grafana's as well.
     Alertmanager,
+    /// Azure Monitor's common alert schema, and its legacy schemas.
+    Azure,
+    /// CloudEvents 1.0, structured or as a batch.
+    CloudEvents,
+    /// Telegraf's JSON metrics.
+    Telegraf,
+    /// Suricata's EVE records.
+    Suricata,
     /// Any JSON object, with a mapping of its fields.
     Json(json::Mapping),
 }
@@ -32,10 +53,13 @@ pub enum Format {
 /// A name that is no format, or one that takes no mapping.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotAFormat {
-    #[error("'{0}' is not an event format; use alertmanager or json")]
+    #[error(
+        "'{0}' is not an event format; use auto, alertmanager, azure, cloudevents, telegraf, suricata \
+         or json"
+    )]
     Unknown(String),
-    #[error("the format alertmanager has its own field names; 'fields' goes with the format json")]
-    FixedFields,
+    #[error("the format {0} has its own field names; 'fields' goes with the format json")]
+    FixedFields(&'static str),
 }
 
 /// Why a message is no event.
@@ -56,33 +80,98 @@ impl Format {
     /// # Errors
     /// No format has the name, or it takes no mapping.
     pub fn from_name(name: &str, mapping: json::Mapping) -> Result<Self, NotAFormat> {
-        match name {
-            "alertmanager" if mapping != json::Mapping::default() => Err(NotAFormat::FixedFields),
-            "alertmanager" => Ok(Self::Alertmanager),
-            "json" => Ok(Self::Json(mapping)),
-            other => Err(NotAFormat::Unknown(word::quoted(other))),
+        if name == "json" {
+            return Ok(Self::Json(mapping));
+        }
+        let fixed = Self::FIXED.into_iter().find(|format| format.name() == name);
+        match fixed {
+            Some(fixed) if mapping != json::Mapping::default() => {
+                Err(NotAFormat::FixedFields(fixed.name()))
+            }
+            Some(fixed) => Ok(fixed),
+            None => Err(NotAFormat::Unknown(word::quoted(name))),
         }
     }
 
+    /// The formats with field names of their own.
+    const FIXED: [Self; 6] = [
+        Self::Auto,
+        Self::Alertmanager,
+        Self::Azure,
+        Self::CloudEvents,
+        Self::Telegraf,
+        Self::Suricata,
+    ];
+
     pub const fn name(&self) -> &'static str {
         match self {
+            Self::Auto => "auto",
             Self::Alertmanager => "alertmanager",
+            Self::Azure => "azure",
+            Self::CloudEvents => "cloudevents",
+            Self::Telegraf => "telegraf",
+            Self::Suricata => "suricata",
             Self::Json(_) => "json",
         }
     }
 
     /// Reads one message of the source named `source`.
     pub fn decode(&self, source: &str, body: &[u8], received_at: WallTime) -> Content {
-        let drafts = match self {
-            _ if body.len() > MAX_BODY_BYTES => Err(Error::TooLong { size: body.len() }),
-            Self::Alertmanager => alertmanager::read(body),
-            Self::Json(mapping) => json::read(body, mapping),
+        let drafts = if body.len() > MAX_BODY_BYTES {
+            Err(Error::TooLong { size: body.len() })
+        } else {
+            self.read(body)
         };
         match drafts {
             Ok(drafts) => Content::Events(
                 drafts.into_iter().map(|draft| draft.into_event(source, received_at)).collect(),
             ),
             Err(error) => Content::Rejected(reject(source, body, received_at, error.to_string())),
+        }
+    }
+
+    /// The events of a whole message; one mistake refuses all of it.
+    fn read(&self, body: &[u8]) -> Result<Vec<draft::Draft>, Error> {
+        let mut drafts = Vec::new();
+        for (index, value) in draft::parse(body)?.into_iter().enumerate() {
+            // The first value has no place of its own: most messages are one value.
+            let line = if index == 0 { String::new() } else { format!("value {}", index + 1) };
+            if let Value::Array(list) = &value {
+                for (index, value) in list.iter().enumerate() {
+                    let path = format!("{line}[{index}]");
+                    drafts.extend(self.object(draft::record(value, &path)?, &path)?);
+                    draft::check_count(drafts.len(), "the message")?;
+                }
+                continue;
+            }
+            let object = value.as_object().ok_or_else(|| {
+                let kind = draft::kind(&value);
+                let problem = format!("is {kind}; an object or a list of objects is needed");
+                draft::at(if index == 0 { "the message" } else { &line }, problem)
+            })?;
+            drafts.extend(self.object(object, &line)?);
+            draft::check_count(drafts.len(), "the message")?;
+        }
+        Ok(drafts)
+    }
+
+    fn object(&self, object: &Map<String, Value>, path: &str) -> Result<Vec<draft::Draft>, Error> {
+        let shape = match self {
+            Self::Auto => Shape::of(object),
+            Self::Alertmanager => Shape::Alerts,
+            Self::Azure => Shape::Azure,
+            Self::CloudEvents => Shape::CloudEvent,
+            Self::Telegraf => Shape::Telegraf,
+            Self::Suricata => Shape::Suricata,
+            Self::Json(mapping) => return json::read(object, mapping, path),
+        };
+        match shape {
+            Shape::Alerts => alertmanager::read(object, path),
+            Shape::Azure => azure::read(object, path),
+            Shape::CloudEvent => cloudevents::read(object, path),
+            Shape::Telegraf => telegraf::read(object, path),
+            Shape::Suricata => suricata::read(object, path),
+            Shape::Plain => json::read(object, &json::Mapping::default(), path),
         }
     }
 }
@@ -100,6 +189,23 @@ pub(crate) fn reject(source: &str, body: &[u8], received_at: WallTime, reason: S
     }
 }
 
+/// The record of a message that is too long, of which only the beginning was kept. `sha256` is of all that
+/// was received, `size_bytes` its length.
+pub(crate) fn reject_too_long(
+    source: &str,
+    beginning: &[u8],
+    sha256: &[u8],
+    size_bytes: u64,
+    received_at: WallTime,
+) -> Rejected {
+    let size = usize::try_from(size_bytes).unwrap_or(usize::MAX);
+    Rejected {
+        sha256: digest::digits(sha256),
+        size_bytes,
+        ..reject(source, beginning, received_at, Error::TooLong { size }.to_string())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -107,14 +213,15 @@ mod tests {
 
     const NOW: WallTime = WallTime::from_nanos(1_795_368_600_000_000_000);
 
-    fn formats() -> [Format; 2] {
-        [Format::Alertmanager, Format::Json(json::Mapping::default())]
+    fn formats() -> Vec<Format> {
+        let plain = Format::Json(json::Mapping::default());
+        Format::FIXED.into_iter().chain([plain]).collect()
     }
 
     fn rejected(format: &Format, body: &[u8]) -> Rejected {
         match format.decode("hook", body, NOW) {
             Content::Rejected(rejected) => rejected,
-            Content::Events(events) => panic!("read as {events:?}"),
+            other @ (Content::Events(_) | Content::Session { .. }) => panic!("read as {other:?}"),
         }
     }
 
@@ -125,9 +232,12 @@ mod tests {
             assert_eq!(again, format);
         }
         let error = Format::from_name("xml", json::Mapping::default()).unwrap_err().to_string();
-        assert_eq!(error, "'xml' is not an event format; use alertmanager or json");
+        assert!(error.starts_with("'xml' is not an event format; use auto, "), "{error}");
         let mapping = json::Mapping { name: Some("metric".into()), ..json::Mapping::default() };
-        assert_eq!(Format::from_name("alertmanager", mapping), Err(NotAFormat::FixedFields));
+        assert_eq!(
+            Format::from_name("alertmanager", mapping),
+            Err(NotAFormat::FixedFields("alertmanager"))
+        );
     }
 
     #[test]
@@ -156,6 +266,38 @@ mod tests {
         }
     }
 
+    #[test]
+    fn one_message_may_hold_lists_and_lines_of_different_forms() {
+        let body = br#"[{"labels":{"alertname":"A"}},{"name":"B"}]
+            {"event_type":"alert","src_ip":"192.0.2.7","alert":{"signature":"C"}}
+            {"name":"net","fields":{"drops":3}}"#;
+        let Content::Events(events) = Format::Auto.decode("hook", body, NOW) else {
+            panic!("every value is an event")
+        };
+        let names: Vec<_> = events.iter().map(|event| event.name.as_str()).collect();
+        assert_eq!(names, ["A", "B", "C", "net_drops"]);
+    }
+
+    #[test]
+    fn one_mistake_refuses_the_whole_message_and_has_its_place() {
+        let body = br#"{"name":"A"} [{"name":"B"},{"value":1}]"#;
+        let reason = rejected(&Format::Auto, body).reason;
+        assert!(reason.starts_with("value 2[1].name: is missing"), "{reason}");
+        assert_eq!(rejected(&Format::Auto, b" ").reason, "the message is not JSON: it is empty");
+        assert_eq!(
+            rejected(&Format::Auto, b"7").reason,
+            "the message: is a number; an object or a list of objects is needed"
+        );
+        assert_eq!(rejected(&Format::Auto, b"[1]").reason, "[0]: is a number; an object is needed");
+    }
+
+    #[test]
+    fn more_values_than_are_taken_are_refused() {
+        let body = "{\"name\":\"A\"}\n".repeat(draft::MAX_EVENTS + 1);
+        let reason = rejected(&Format::Auto, body.as_bytes()).reason;
+        assert!(reason.contains("at most 4096"), "{reason}");
+    }
+
     /// JSON that looks like alerts more often than chance would.
     fn near_alerts() -> impl Strategy<Value = String> {
         let scalar = prop_oneof![
@@ -178,6 +320,14 @@ mod tests {
             Just("name"),
             Just("value"),
             Just("version"),
+            Just("schemaId"),
+            Just("data"),
+            Just("specversion"),
+            Just("type"),
+            Just("event_type"),
+            Just("src_ip"),
+            Just("fields"),
+            Just("metrics"),
         ];
         scalar.prop_recursive(4, 64, 6, move |inner| {
             prop_oneof![
@@ -214,6 +364,7 @@ mod tests {
                         prop_assert!(rejected.reason.len() < 1024, "{}", rejected.reason);
                         prop_assert!(!rejected.reason.chars().any(char::is_control));
                     }
+                    Content::Session { .. } => prop_assert!(false, "no bytes are a session"),
                 }
             }
         }

@@ -1,25 +1,25 @@
 //! Acknowledgements in the order of arrival, each after the worker's answer.
 
-use rumqttc::{AsyncClient, ManualAck};
 use tokio::sync::oneshot::error::TryRecvError;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
 use crate::model::Outcome;
 
 use super::Error;
+use super::client::{Client, PacketId};
 use super::room::MAX_MESSAGES;
 
 /// A message that was handed to the worker.
 pub(super) struct Waiting {
     /// Absent for QoS 0, which nobody waits for.
-    pub(super) ack: Option<ManualAck>,
+    pub(super) id: Option<PacketId>,
     pub(super) done: oneshot::Receiver<Vec<Outcome>>,
     pub(super) room: OwnedSemaphorePermit,
 }
 
 /// The messages of one connection that wait for the worker's answer, oldest first.
 pub(super) struct Acks {
-    client: AsyncClient,
+    client: Client,
     waiting: mpsc::Receiver<Waiting>,
     /// The oldest one.
     front: Option<Waiting>,
@@ -27,7 +27,7 @@ pub(super) struct Acks {
 
 impl Acks {
     /// The queue holds as many as can have room, so that adding to it never waits.
-    pub(super) fn new(client: AsyncClient) -> (mpsc::Sender<Waiting>, Self) {
+    pub(super) fn new(client: Client) -> (mpsc::Sender<Waiting>, Self) {
         let (sender, waiting) = mpsc::channel(MAX_MESSAGES);
         (sender, Self { client, waiting, front: None })
     }
@@ -82,11 +82,11 @@ impl Acks {
     }
 
     fn acknowledge_front(&mut self) -> Result<(), Error> {
-        let Some(Waiting { ack, room, .. }) = self.front.take() else {
+        let Some(Waiting { id, room, .. }) = self.front.take() else {
             return Ok(());
         };
-        if let Some(ack) = ack {
-            self.client.try_manual_ack(ack).map_err(|error| Error::Client(error.to_string()))?;
+        if let Some(id) = id {
+            self.client.acknowledge(id).map_err(Error::Client)?;
         }
         // Only now may the next message come in: the client's queue is as bounded as the room.
         drop(room);

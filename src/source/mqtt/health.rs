@@ -1,7 +1,9 @@
 //! What `status` says of an MQTT source.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use tokio::sync::watch;
-use tracing::warn;
+use tracing::{debug, info, warn};
 
 use crate::clock;
 use crate::model::Health;
@@ -12,23 +14,33 @@ use super::Error;
 pub(super) struct Reporter {
     name: String,
     health: watch::Sender<Health>,
+    /// Retained messages that were not handed over.
+    retained: AtomicU64,
 }
 
 impl Reporter {
     pub(super) fn new(name: String, health: watch::Sender<Health>) -> Self {
-        let reporter = Self { name, health };
+        let reporter = Self { name, health, retained: AtomicU64::new(0) };
         reporter.tell(false, "connecting", None, 0);
         reporter
     }
 
-    /// The subscriptions stand. `session_lost`: the broker had forgotten what we had with it.
-    pub(super) fn connected(&self, session_lost: bool) {
-        let state = if session_lost {
-            "connected; the broker had lost the session: possible upstream loss"
+    /// The subscriptions stand.
+    pub(super) fn connected(&self) {
+        self.tell(true, "connected", None, 0);
+    }
+
+    /// A retained message was acknowledged and not handed over.
+    pub(super) fn ignored_retained(&self) {
+        let count = self.retained.fetch_add(1, Ordering::Relaxed) + 1;
+        if count == 1 {
+            info!(
+                source = self.name,
+                "a retained message is old news: ignored, as all that follow"
+            );
         } else {
-            "connected"
-        };
-        self.tell(true, state, None, 0);
+            debug!(source = self.name, count, "retained messages ignored");
+        }
     }
 
     pub(super) fn failed(&self, error: &Error, failures: u32) {

@@ -1,0 +1,206 @@
+//! What becomes of an event at each rule, and of the news of a source.
+
+use std::time::Duration;
+
+use crate::clock::Now;
+use crate::model::{
+    Capture, CaptureId, CapturePlan, Change, Decision, Event, EventId, GroupKey, Kind, OnResolved,
+    Outcome, Proposal, StopReason, Suppression, Verdict,
+};
+
+use super::admission::Admission;
+use super::machine::is_running;
+use super::{Action, Effects, Machine, Space};
+
+/// Broker sessions that are remembered: more than anybody has sources, also after many changes of
+/// the configuration.
+const MAX_SESSIONS: usize = 1_000;
+
+/// What a summary calls events that came too late, and those of which no plan could be made.
+const EXPIRED: &str = "expired";
+const REFUSED: &str = "refused";
+
+/// What a summary calls the loss of a session.
+const SESSION_LOST: &str = "session_lost";
+
+impl Machine {
+    pub(super) fn event(
+        &mut self,
+        event: &Event,
+        verdicts: Vec<Verdict>,
+        now: Now,
+        effects: &mut Effects,
+    ) {
+        let outcome =
+            |rule: Option<&str>, decision| Change::Outcome(Outcome::new(event, rule, decision));
+        if verdicts.is_empty() {
+            effects.changes.push(outcome(None, Decision::NoMatch));
+        }
+        for verdict in verdicts {
+            let rule = verdict.rule().to_owned();
+            let decision = match verdict {
+                Verdict::Capture(proposal) => self.propose(*proposal, now, effects),
+                Verdict::Resolved { group, .. } => self.resolved(&group, effects),
+                Verdict::Refused { reason, .. } => {
+                    // Without a plan nobody knows whom the rule tells.
+                    let notify = self.settings.default_notify.clone();
+                    self.count_suppressed(&rule, &notify, REFUSED, now);
+                    Decision::Refused(reason)
+                }
+            };
+            effects.changes.push(outcome(Some(&rule), decision));
+        }
+    }
+
+    /// An event that is too old makes nothing, at whatever rule.
+    pub(super) fn expired(
+        &mut self,
+        event: &Event,
+        verdicts: &[Verdict],
+        age: Duration,
+        now: Now,
+        effects: &mut Effects,
+    ) {
+        if verdicts.is_empty() {
+            let outcome = Outcome::new(event, None, Decision::NoMatch);
+            effects.changes.push(Change::Outcome(outcome));
+        }
+        for verdict in verdicts {
+            let rule = verdict.rule();
+            match verdict {
+                Verdict::Capture(proposal) => {
+                    self.count_suppressed(rule, &proposal.plan.notify, EXPIRED, now);
+                }
+                Verdict::Refused { .. } => {
+                    let notify = self.settings.default_notify.clone();
+                    self.count_suppressed(rule, &notify, EXPIRED, now);
+                }
+                Verdict::Resolved { .. } => {}
+            }
+            let decision = Decision::Expired { age_s: age.as_secs() };
+            effects.changes.push(Change::Outcome(Outcome::new(event, Some(rule), decision)));
+        }
+    }
+
+    /// A source is connected: a session that we have had and that is gone took along what its broker
+    /// held for us.
+    pub(super) fn session(
+        &mut self,
+        source: String,
+        key: String,
+        present: bool,
+        now: Now,
+        effects: &mut Effects,
+    ) {
+        if !self.sessions.contains(&key) {
+            if self.sessions.len() < MAX_SESSIONS {
+                self.sessions.insert(key.clone());
+                effects.changes.push(Change::BrokerSession(key));
+            }
+            return;
+        }
+        if present {
+            return;
+        }
+        let notify = self.settings.default_notify.clone();
+        let notify = self.wanting(&notify, Kind::UpstreamLoss);
+        self.summaries.count(Kind::UpstreamLoss, &source, notify, SESSION_LOST, now);
+        effects.changes.push(Change::Outcome(Outcome {
+            event: EventId::mint(now.wall, [self.random.next(), self.random.next()]),
+            at: now.wall,
+            source,
+            name: String::new(),
+            fingerprint: key,
+            rule: None,
+            decision: Decision::UpstreamLoss,
+        }));
+    }
+
+    /// What is free decides on new captures; where it is too little, those that run end, so that
+    /// others on this host can go on and what was captured can be sealed.
+    pub(super) fn sampled(&mut self, space: Space, effects: &mut Effects) {
+        let left = |capture: &Capture| {
+            let left = capture.plan.limits.bytes.saturating_sub(capture.totals.bytes);
+            (capture.id.clone(), left)
+        };
+        let running: Vec<(CaptureId, u64)> = self.running().map(left).collect();
+        self.room.sample(space, running.iter().cloned());
+        if self.room.is_short() {
+            let stop = |(capture, _)| Action::Stop { capture, reason: StopReason::NoSpace };
+            effects.actions.extend(running.into_iter().map(stop));
+        }
+    }
+
+    fn propose(&mut self, proposal: Proposal, now: Now, effects: &mut Effects) -> Decision {
+        let (captures, leftovers) = (&self.captures, &self.leftovers);
+        let running = self.running().count();
+        let is_running = |id: &CaptureId| is_running(captures, leftovers, id);
+        let word = match self.gate.judge(&proposal, is_running, running, now) {
+            Admission::Admitted => match self.room.refuses(proposal.plan.limits.bytes) {
+                Some(why) => Admission::Suppressed(why),
+                None => Admission::Admitted,
+            },
+            word => word,
+        };
+        match word {
+            Admission::Belongs(id) => {
+                self.change(&id, |capture| capture.coalesced += 1);
+                Decision::Coalesced(id)
+            }
+            Admission::Suppressed(why) => {
+                let plan = &proposal.plan;
+                self.count_suppressed(&plan.rule, &plan.notify, why.word(), now);
+                Decision::Suppressed(why)
+            }
+            Admission::Admitted => Decision::Capture(self.admit(proposal, now, effects)),
+        }
+    }
+
+    fn admit(&mut self, proposal: Proposal, now: Now, effects: &mut Effects) -> CaptureId {
+        let (id, name) = loop {
+            let id = CaptureId::mint(now.wall, [self.random.next(), self.random.next()]);
+            let tail = &id.as_str()[id.as_str().len() - 6..];
+            let name = format!("{}-{}-{tail}", proposal.plan.rule, now.wall.compact());
+            // A person may have given this very name.
+            if !self.names.contains_key(&name) {
+                break (id, name);
+            }
+        };
+        let group = self.gate.open(&proposal, &id, now);
+        effects.changes.push(Change::Group(group));
+        self.begin(Capture::pending(id.clone(), name, proposal.plan, now.wall), effects);
+        id
+    }
+
+    /// Begins a capture that was admitted and counted.
+    pub(super) fn begin(&mut self, capture: Capture, effects: &mut Effects) {
+        let id = capture.id.clone();
+        self.room.promise(id.clone(), capture.plan.limits.bytes);
+        self.names.insert(capture.name.clone(), id.clone());
+        effects.changes.push(Change::Capture(Box::new(capture.clone())));
+        effects.actions.push(Action::Begin(Box::new(capture.clone())));
+        self.captures.insert(id, capture);
+    }
+
+    fn resolved(&mut self, group: &GroupKey, effects: &mut Effects) -> Decision {
+        let Some(id) = self.gate.capture_of(group).filter(|id| self.is_running(id)).cloned() else {
+            return Decision::Suppressed(Suppression::Resolved);
+        };
+        let on_resolved = |plan: &CapturePlan| plan.on_resolved;
+        let capture = self.captures.get(&id);
+        match capture.map(|capture| on_resolved(&capture.plan)).unwrap_or_default() {
+            OnResolved::Stop => {
+                let (capture, reason) = (id.clone(), StopReason::AlertResolved);
+                effects.actions.push(Action::Stop { capture, reason });
+            }
+            OnResolved::Keep => {}
+        }
+        self.change(&id, |capture| capture.coalesced += 1);
+        Decision::Coalesced(id)
+    }
+
+    fn count_suppressed(&mut self, rule: &str, notify: &[String], reason: &str, now: Now) {
+        let notify = self.wanting(notify, Kind::Suppressed);
+        self.summaries.count(Kind::Suppressed, rule, notify, reason, now);
+    }
+}

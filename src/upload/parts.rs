@@ -1,0 +1,194 @@
+//! A large file in parts, each of which is sent once: also when the process dies in between.
+//!
+//! How far it is stands in a [`Transfer`], with the storage's own names of the upload and of its
+//! parts. What failed leaves its parts at the storage for the next attempt; only a file that is not
+//! what was sealed, and an object that stands already, end an upload. So a bucket should have a rule
+//! that removes parts of uploads that nobody completes; Azure does so by itself after a week.
+
+use object_store::multipart::{MultipartStore, PartId};
+use object_store::path::Path;
+use object_store::{PutMultipartOptions, PutPayload};
+
+use super::Error;
+use super::put::{Spooled, attributes};
+use super::remote::Remote;
+use crate::model::{Segment, Transfer};
+
+const MIB: u64 = 1024 * 1024;
+
+/// The size of a part as long as that makes few enough of them, in bytes. S3 wants at least 5 MiB.
+pub(super) const PART_BYTES: u64 = 8 * MIB;
+
+/// The most parts that S3 takes; Azure takes 50,000.
+const MAX_PARTS: u64 = 10_000;
+
+/// How the storages say that they do not know the upload, or not all of its parts any more: S3
+/// after an abort or a rule of the bucket, Azure a week after the last part.
+const FORGOTTEN: [&str; 4] = ["NoSuchUpload", "InvalidPart", "InvalidBlockList", "InvalidBlockId"];
+
+/// Told after each part.
+pub(super) type Progress<'a> = &'a (dyn Fn(Transfer) + Send + Sync);
+
+/// How sending ended.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Ending {
+    /// The storage has put the parts together.
+    Completed,
+    /// Something stands under the name, be it our own from an attempt whose answer was lost.
+    Taken,
+    /// The storage does not know what the transfer names.
+    Forgotten,
+}
+
+/// The size of each part but the last of a file.
+pub(super) const fn part_bytes(size_bytes: u64) -> u64 {
+    let least = size_bytes.div_ceil(MAX_PARTS).next_multiple_of(MIB);
+    if least > PART_BYTES { least } else { PART_BYTES }
+}
+
+/// One file on its way in parts.
+pub(super) struct Upload<'a> {
+    pub(super) remote: &'a Remote,
+    pub(super) store: &'a dyn MultipartStore,
+    pub(super) path: &'a Path,
+    pub(super) segment: &'a Segment,
+}
+
+impl Upload<'_> {
+    /// Whether what is told of an earlier attempt is about this upload.
+    fn fits(&self, transfer: &Transfer) -> bool {
+        let part_bytes = part_bytes(self.segment.file.size_bytes);
+        let parts = self.segment.file.size_bytes.div_ceil(part_bytes);
+        transfer.capture == self.segment.capture
+            && transfer.index == self.segment.file.index
+            && transfer.storage == self.remote.storage
+            && transfer.object == self.segment.object
+            && transfer.part_bytes == part_bytes
+            && u64::try_from(transfer.parts.len()).is_ok_and(|sent| sent <= parts)
+    }
+
+    /// Goes on where `transfer` ends, or begins.
+    ///
+    /// # Errors
+    /// The file is not what was sealed, or the storage did not take it; then nothing stands under
+    /// the name that was not there before.
+    pub(super) async fn send(
+        &self,
+        file: Spooled<'_>,
+        transfer: Option<Transfer>,
+        progress: Progress<'_>,
+    ) -> Result<Ending, Error> {
+        let transfer = match transfer.filter(|transfer| self.fits(transfer)) {
+            Some(transfer) => transfer,
+            None => {
+                let transfer = self.begin().await?;
+                progress(transfer.clone());
+                transfer
+            }
+        };
+        self.go_on(file, transfer, progress).await
+    }
+
+    async fn begin(&self) -> Result<Transfer, Error> {
+        // Azure takes attributes only where the parts are put together.
+        let mut options = PutMultipartOptions::default();
+        if self.remote.kind == "s3" {
+            options.attributes = attributes(&self.segment.file);
+        }
+        let begin = self.store.create_multipart_opts(self.path, options);
+        let upload = self.remote.step("beginning an upload in parts", 0, begin).await?;
+        Ok(Transfer {
+            capture: self.segment.capture.clone(),
+            index: self.segment.file.index,
+            storage: self.remote.storage.clone(),
+            object: self.segment.object.clone(),
+            upload,
+            part_bytes: part_bytes(self.segment.file.size_bytes),
+            parts: Vec::new(),
+        })
+    }
+
+    async fn go_on(
+        &self,
+        mut file: Spooled<'_>,
+        mut transfer: Transfer,
+        progress: Progress<'_>,
+    ) -> Result<Ending, Error> {
+        let mut at = 0;
+        while file.left() > 0 {
+            let part = file.next(transfer.part_bytes).await?;
+            if at >= transfer.parts.len() {
+                let bytes = transfer.part_bytes;
+                let payload = PutPayload::from_bytes(part);
+                let put = self.store.put_part(self.path, &transfer.upload, at, payload);
+                let sent = known(put);
+                match self.remote.step("writing a part of an object", bytes, sent).await? {
+                    Some(part) => transfer.parts.push(part.content_id),
+                    None => return Ok(Ending::Forgotten),
+                }
+                progress(transfer.clone());
+            }
+            at += 1;
+        }
+        if let Err(error) = file.finish() {
+            self.give_up(&transfer).await;
+            return Err(error);
+        }
+        self.complete(transfer).await
+    }
+
+    async fn complete(&self, transfer: Transfer) -> Result<Ending, Error> {
+        let content_ids = transfer.parts.into_iter();
+        let parts = content_ids.map(|content_id| PartId { content_id }).collect();
+        let complete = async {
+            match known(self.store.complete_multipart(self.path, &transfer.upload, parts)).await {
+                Ok(Some(_)) => Ok(Ending::Completed),
+                Ok(None) => Ok(Ending::Forgotten),
+                Err(
+                    object_store::Error::AlreadyExists { .. }
+                    | object_store::Error::Precondition { .. },
+                ) => Ok(Ending::Taken),
+                Err(error) => Err(error),
+            }
+        };
+        let bytes = self.segment.file.size_bytes;
+        self.remote.step("completing an upload in parts", bytes, complete).await
+    }
+
+    /// Has the storage drop the parts, which cost money. That this fails as well changes nothing
+    /// for the caller.
+    pub(super) async fn give_up(&self, transfer: &Transfer) {
+        let abort = self.store.abort_multipart(self.path, &transfer.upload);
+        if let Err(error) = self.remote.step("giving up an upload in parts", 0, abort).await {
+            tracing::debug!(%error, "the parts of an upload that is given up stay behind");
+        }
+    }
+}
+
+/// `None` where the storage does not know the upload.
+async fn known<T>(
+    request: impl Future<Output = object_store::Result<T>>,
+) -> object_store::Result<Option<T>> {
+    match request.await {
+        Ok(answer) => Ok(Some(answer)),
+        Err(error) => {
+            let text = error.to_string();
+            if FORGOTTEN.iter().any(|code| text.contains(code)) { Ok(None) } else { Err(error) }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_are_large_enough_and_few_enough_for_s3() {
+        for size in [1, PART_BYTES, PART_BYTES + 1, 80_000 * MIB, 80_000 * MIB + 1, 5 << 40] {
+            let part = part_bytes(size);
+            assert!(part >= 5 * MIB && part.is_multiple_of(MIB), "{size}: {part}");
+            assert!(size.div_ceil(part) <= MAX_PARTS, "{size}: {part}");
+        }
+        assert_eq!(part_bytes(80_000 * MIB), PART_BYTES);
+    }
+}
