@@ -17,8 +17,8 @@ use hindsight::model::{
     IncidentId, InterfaceTotals, Limits, Outcome, Receipt, RecorderStatus, SealedFile, Segment,
     SegmentLimits, SegmentState, State, StopReason, Tally, Totals,
 };
-use hindsight::source::Content;
 use hindsight::source::format::MAX_BODY_BYTES;
+use hindsight::source::{Content, Receivers};
 use hindsight::spawn;
 use hindsight::worker::{ConfigurationStatus, Handle, Request, SpoolStatus, Status, StopAnswer};
 use tempfile::TempDir;
@@ -489,7 +489,8 @@ impl Worker {
         let stop = CancellationToken::new();
         let (address, served) = runtime.block_on(async {
             spawn::task("answers", answer(inbox, captures));
-            let server = Server::bind(&settings, Handle::new(requests), Vec::new()).await.unwrap();
+            let server =
+                Server::bind(&settings, Handle::new(requests), Receivers::default()).await.unwrap();
             (server.addresses()[0], spawn::task("server", server.serve(stop.clone())))
         });
         Self { runtime, served, stop, socket, address, directory }

@@ -98,9 +98,14 @@ secret_file: one, header: X-H, timestamp_header: X-T, tolerance: 2m } } }
 storages:
   local: { directory: { path: captures } }
   archive:
-    azure: { account: acc, container: cont, endpoint: \"http://az:1\", account_key_file: one }
+    azure: { account: acc, container: cont, endpoint: \"http://az:1\", account_key_file: one, \
+verify: checksum, ca_file: two }
   shared:
     azure: { account: acc2, container: cont2, sas_file: one }
+  identity:
+    azure: { account: acc4, container: cont4, managed_identity: { client_id: id-1, \
+endpoint: \"http://id:1\" } }
+  simple: { azure: { account: acc5, container: cont5, managed_identity: true } }
   bucket:
     s3:
       bucket: buck
@@ -108,6 +113,14 @@ storages:
       endpoint: http://s3:1
       access_key_id: key
       secret_access_key_file: one
+      path_style: false
+      conditional: false
+      verify: checksum
+      ca_file: one
+  dav:
+    http: { url: \"http://dav:1\", username: dav-user, password_file: one, conditional: false, \
+ca_file: one }
+  dav2: { http: { url: \"http://dav:3\", bearer_file: one } }
 notifiers:
   bus:
     mqtt:
@@ -133,9 +146,12 @@ defaults:
 keep_segments: 5 }, format: pcap, compression: zstd }
   storage: archive
   notify: [bus]
-ceilings: { duration: 4h, bytes: 900MiB, concurrent: 8, captures_per_hour: 30, memory: 2GiB }
+  on_resolved: stop
+ceilings: { duration: 4h, bytes: 900MiB, concurrent: 8, captures_per_hour: 30, memory: 2GiB, \
+spool: 8GiB, free_disk: 10% }
 control: { socket: run/control.sock, listen: [\"127.0.0.1:9189\", { address: \"[::]:9190\", \
 tls: { cert_file: one, key_file: two, client_ca_file: three }, tokens_file: one }] }
+retention: { age: 20d, size: 15GiB }
 ";
 
 /// For every key: where it is, and another value for it in [`FULL`].
@@ -200,6 +216,11 @@ const KEYS: &[(&str, &str, &str)] = &[
     ("hmac.timestamp_header", "timestamp_header: X-T", "timestamp_header: X-U"),
     ("hmac.tolerance", "tolerance: 2m", "tolerance: 3m"),
     ("directory.path", "path: captures", "path: /captures"),
+    ("azure.verify", "verify: checksum, ca_file: two", "verify: read_back, ca_file: two"),
+    ("azure.ca_file", "ca_file: two }", "ca_file: three }"),
+    ("azure.managed_identity", "managed_identity: true", "managed_identity: { client_id: a }"),
+    ("managed identity.client_id", "client_id: id-1", "client_id: id-2"),
+    ("managed identity.endpoint", "http://id:1", "http://id:2"),
     ("azure.account", "acc,", "acc3,"),
     ("azure.container", "cont,", "cont3,"),
     ("azure.endpoint", "http://az:1", "http://az:2"),
@@ -210,6 +231,16 @@ const KEYS: &[(&str, &str, &str)] = &[
     ("s3.endpoint", "http://s3:1", "http://s3:2"),
     ("s3.access_key_id", "access_key_id: key", "access_key_id: other"),
     ("s3.secret_access_key_file", "secret_access_key_file: one", "secret_access_key_file: two"),
+    ("s3.path_style", "path_style: false", "path_style: true"),
+    ("s3.conditional", "conditional: false\n", "conditional: true\n"),
+    ("s3.verify", "verify: checksum\n", "verify: read_back\n"),
+    ("s3.ca_file", "ca_file: one\n  dav", "ca_file: three\n  dav"),
+    ("http.url", "http://dav:1", "http://dav:2"),
+    ("http.username", "dav-user", "other-user"),
+    ("http.password_file", "dav-user, password_file: one", "dav-user, password_file: two"),
+    ("http.conditional", "conditional: false,", "conditional: true,"),
+    ("http.ca_file", "ca_file: one }", "ca_file: three }"),
+    ("http.bearer_file", "dav:3\", bearer_file: one", "dav:3\", bearer_file: two"),
     ("mqtt notifier.url", "mqtt://out:1883", "mqtt://out:1884"),
     ("mqtt notifier.topic", "hindsight/${host}/notices", "hindsight/notices"),
     ("mqtt notifier.client_id", "bus-client", "other-client"),
@@ -270,6 +301,11 @@ const KEYS: &[(&str, &str, &str)] = &[
     ("defaults.capture.limits.keep_segments", "keep_segments: 5", "keep_segments: 4"),
     ("defaults.capture.format", "format: pcap,", "format: pcapng,"),
     ("defaults.capture.compression", "compression: zstd", "compression: none"),
+    ("defaults.on_resolved", "on_resolved: stop", "on_resolved: keep"),
+    ("ceilings.spool", "spool: 8GiB", "spool: 9GiB"),
+    ("ceilings.free_disk", "free_disk: 10%", "free_disk: 11%"),
+    ("retention.age", "age: 20d", "age: 0s"),
+    ("retention.size", "size: 15GiB", "size: 0"),
     ("ceilings.duration", "duration: 4h", "duration: 3h"),
     ("ceilings.bytes", "900MiB", "901MiB"),
     ("ceilings.memory", "memory: 2GiB", "memory: 3GiB"),
@@ -303,7 +339,9 @@ const MAPPINGS: &[(&str, &str)] = &[
     ("tls", "tls: { cert_file: one, "),
     ("directory", "directory: { "),
     ("azure", "azure: { account: acc, "),
+    ("managed identity", "managed_identity: { "),
     ("s3", "    s3:\n      bucket: buck\n"),
+    ("http", "    http: { url: \"http://dav:1\", "),
     ("mqtt notifier", "    mqtt:\n      url: mqtt://out:1883\n"),
     ("webhook notifier", "webhook: { url: \"http://team/x\", "),
     ("header field", "X-Secret: { "),
@@ -314,6 +352,7 @@ const MAPPINGS: &[(&str, &str)] = &[
     ("defaults.capture.limits", "20s, limits: { "),
     ("ceilings", "ceilings: { "),
     ("control", "control: { "),
+    ("retention", "retention: { "),
 ];
 
 /// Adds an unknown key behind a text and gives the keys that the problem says are known.
@@ -431,7 +470,7 @@ fn the_examples_in_the_default_are_valid() {
     }
     let config = folder.load(&text).unwrap_or_else(|told| panic!("{}", told.join("\n")));
     assert_eq!(config.sources.len(), 3);
-    assert_eq!(config.storages.len(), 3);
+    assert_eq!(config.storages.len(), 4);
     assert_eq!(config.notifiers.len(), 3);
 }
 
@@ -548,7 +587,7 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     (
         "memory: 2GiB",
         "memory: 100MiB",
-        "config.yaml:62:88: the rings need 104MiB, above ceilings.memory 100MiB (eth0 32MiB, eth1 64MiB, one ring on demand 8MiB); lower recorder.memory, or raise ceilings.memory",
+        "config.yaml:73:88: the rings need 104MiB, above ceilings.memory 100MiB (eth0 32MiB, eth1 64MiB, one ring on demand 8MiB); lower recorder.memory, or raise ceilings.memory",
     ),
     (
         "  plant:",
@@ -620,12 +659,12 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     (
         "key_file: two, client_ca",
         "key_file: four, client_ca",
-        "config.yaml:63:122: four cannot be read: No such file or directory (os error 2); create it, readable for the worker's user",
+        "config.yaml:74:122: four cannot be read: No such file or directory (os error 2); create it, readable for the worker's user",
     ),
     (
         "\"[::]:9190\"",
         "\"127.0.0.1:9189\"",
-        "config.yaml:63:76: `127.0.0.1:9189` is named twice; name each address once",
+        "config.yaml:74:76: `127.0.0.1:9189` is named twice; name each address once",
     ),
     (
         "fields: { name: g1 }",
@@ -645,12 +684,12 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     (
         "account_key_file: one",
         "account_key_file: one, sas_file: two",
-        "config.yaml:33:103: there are two secrets; keep account_key_file or sas_file",
+        "config.yaml:33:103: there are two credentials; keep one of account_key_file, sas_file and managed_identity",
     ),
     (
         ", account_key_file: one",
         "",
-        "config.yaml:33:5: there is no secret for the account; add account_key_file or sas_file",
+        "config.yaml:33:5: there is no credential for the account; add account_key_file, sas_file or managed_identity",
     ),
     (
         "account_key_file: one",
@@ -665,30 +704,30 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     (
         "      access_key_id: key\n",
         "",
-        "config.yaml:41:31: the secret has no key; add access_key_id",
+        "config.yaml:44:31: the secret has no key; add access_key_id",
     ),
-    ("    s3:", "    s4:", "config.yaml:37:5: unknown value `s4`; did you mean `s3`?"),
-    ("${host}", "${site}", "config.yaml:47:14: unknown placeholder; only `${host}` is known here"),
+    ("    s3:", "    s4:", "config.yaml:40:5: unknown value `s4`; did you mean `s3`?"),
+    ("${host}", "${site}", "config.yaml:57:14: unknown placeholder; only `${host}` is known here"),
     (
         "hindsight/${host}/notices",
         "hindsight/#",
-        "config.yaml:47:14: a topic to publish to has 1 to 65535 bytes, no zero byte, no `+` and no `#`",
+        "config.yaml:57:14: a topic to publish to has 1 to 65535 bytes, no zero byte, no `+` and no `#`",
     ),
     (
         "{ url_file: one,",
         "{ url_file: one, url: \"http://a\",",
-        "config.yaml:54:39: there are two addresses; keep url or url_file",
+        "config.yaml:64:39: there are two addresses; keep url or url_file",
     ),
-    ("{ url_file: one,", "{", "config.yaml:54:16: there is no address; add url or url_file"),
+    ("{ url_file: one,", "{", "config.yaml:64:16: there is no address; add url or url_file"),
     (
         "template_file: t1, headers",
         "template_file: t1, template: teams, headers",
-        "config.yaml:54:73: there are two templates; keep template or template_file",
+        "config.yaml:64:73: there are two templates; keep template or template_file",
     ),
     (
         "template_file: t1, headers",
         "template_file: t9, headers",
-        "config.yaml:54:73: t9 cannot be read: No such file or directory (os error 2); \
+        "config.yaml:64:73: t9 cannot be read: No such file or directory (os error 2); \
          create it, readable for the worker's user",
     ),
     (
@@ -699,145 +738,170 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     (
         "file: t1, headers",
         "file: one, headers",
-        "config.yaml:54:73: in this template: for a notice of the kind `completed` it makes no JSON: \
+        "config.yaml:64:73: in this template: for a notice of the kind `completed` it makes no JSON: \
          expected value at line 1 column 1 of what it makes; values stand there without quotes of \
          yours, as in {\"text\": {{ title }}}",
     ),
     (
         "template: slack",
         "template: slak",
-        "config.yaml:53:72: unknown value `slak`; did you mean `slack`?",
+        "config.yaml:63:72: unknown value `slak`; did you mean `slack`?",
     ),
     (
         "X-Plain: h1",
         "Host: h1",
-        "config.yaml:54:88: the header field host is set by the program; leave it out",
+        "config.yaml:64:88: the header field host is set by the program; leave it out",
     ),
     (
         "X-Plain: h1",
         "X Plain: h1",
-        "config.yaml:54:88: this is no name of a header field; write one as in X-Team",
+        "config.yaml:64:88: this is no name of a header field; write one as in X-Team",
     ),
     (
         "X-Plain: h1",
         "X-Plain: hä",
-        "config.yaml:54:97: a value of a header field is a line of ASCII letters, digits and signs",
+        "config.yaml:64:97: a value of a header field is a line of ASCII letters, digits and signs",
     ),
     (
         "X-Plain: h1",
         "x-secret: h1",
-        "config.yaml:54:102: this header field stands here twice; remove one",
+        "config.yaml:64:102: this header field stands here twice; remove one",
     ),
     (
         "X-Plain: h1",
         "x-sig: h1",
-        "config.yaml:54:161: `headers` sets this header field, too; remove one",
+        "config.yaml:64:161: `headers` sets this header field, too; remove one",
     ),
     (
         "header: Y-When",
         "header: X-sig",
-        "config.yaml:54:188: this is the header field of the signature; take another",
+        "config.yaml:64:188: this is the header field of the signature; take another",
     ),
     (
         "[partial, failed]",
         "[partial, partial]",
-        "config.yaml:56:230: `partial` stands here twice; remove one",
+        "config.yaml:66:230: `partial` stands here twice; remove one",
     ),
     (
         "[partial, failed]",
         "[]",
-        "config.yaml:56:220: this notifier gets nothing; name what it gets, or remove it",
+        "config.yaml:66:220: this notifier gets nothing; name what it gets, or remove it",
     ),
     (
         "[partial, failed]",
         "[ended]",
-        "config.yaml:56:221: unknown value `ended`; known here: completed, partial, failed, started, suppressed, upstream_loss",
+        "config.yaml:66:221: unknown value `ended`; known here: completed, partial, failed, started, suppressed, upstream_loss",
     ),
     (
         "smtps://mail:465",
         "mail:465",
-        "config.yaml:56:25: this is no address; it begins with smtps:// or smtp+starttls:// or smtp://",
+        "config.yaml:66:25: this is no address; it begins with smtps:// or smtp+starttls:// or smtp://",
     ),
     (
         "smtps://mail:465",
         "smtp://mail",
-        "config.yaml:56:140: `smtp://` would send this password unencrypted; write smtps:// or smtp+starttls://",
+        "config.yaml:66:140: `smtp://` would send this password unencrypted; write smtps:// or smtp+starttls://",
     ),
     (
         "one@example.org",
         "one",
-        "config.yaml:56:74: `one` is no mail address; write name@host or Name <name@host>",
+        "config.yaml:66:74: `one` is no mail address; write name@host or Name <name@host>",
     ),
     (
         "[one@example.org, two@example.org]",
         "[]",
-        "config.yaml:56:73: there is no recipient; add a mail address",
+        "config.yaml:66:73: there is no recipient; add a mail address",
     ),
-    ("username: mail-user, ", "", "config.yaml:56:124: a password needs a `username`; add the key"),
+    ("username: mail-user, ", "", "config.yaml:66:124: a password needs a `username`; add the key"),
     (
         "http://team/x",
         "http://user:pw@team/x",
-        "config.yaml:53:27: credentials do not stand in an address; they have keys of their own",
+        "config.yaml:63:27: credentials do not stand in an address; they have keys of their own",
     ),
     (
         "rules: [rules]",
         "rules: [rulez]",
-        "config.yaml:57:9: rulez does not exist; create it, or name another one",
+        "config.yaml:67:9: rulez does not exist; create it, or name another one",
     ),
     (
         "storage: archive",
         "storage: archiv",
-        "config.yaml:60:12: unknown storage `archiv`; did you mean `archive`?",
+        "config.yaml:70:12: unknown storage `archiv`; did you mean `archive`?",
     ),
     (
         "notify: [bus]",
         "notify: [buss]",
-        "config.yaml:61:12: unknown notifier `buss`; did you mean `bus`?",
+        "config.yaml:71:12: unknown notifier `buss`; did you mean `bus`?",
     ),
     (
         "duration: 90s",
         "duration: 5h",
-        "config.yaml:59:50: defaults.capture.limits.duration 5h is above ceilings.duration 4h; lower the default, or raise the ceiling",
+        "config.yaml:69:50: defaults.capture.limits.duration 5h is above ceilings.duration 4h; lower the default, or raise the ceiling",
     ),
     (
         "duration: 90s",
         "duration: 90",
-        "config.yaml:59:50: '90' is not a duration; write a number with a unit, as in 250ms, 30s, 5m or 1h30m",
+        "config.yaml:69:50: '90' is not a duration; write a number with a unit, as in 250ms, 30s, 5m or 1h30m",
     ),
     (
         "100MiB",
         "100 MiB",
-        "config.yaml:59:62: '100 MiB' is not a size; write bytes, or a number with a unit, as in 1500, 64KiB or 200MiB",
+        "config.yaml:69:62: '100 MiB' is not a size; write bytes, or a number with a unit, as in 1500, 64KiB or 200MiB",
     ),
     (
         "segment_bytes: 20MiB",
         "segment_bytes: 4KiB",
-        "config.yaml:59:85: files of 4KiB have no room beside what they say of themselves; give limits.segment_bytes at least 64KiB",
+        "config.yaml:69:85: files of 4KiB have no room beside what they say of themselves; give limits.segment_bytes at least 64KiB",
     ),
     (
         "segment_bytes: 20MiB",
         "segment_bytes: 21MiB",
-        "config.yaml:59:107: 5 files of limits.segment_bytes 21MiB are 105MiB, above limits.bytes 100MiB; keep fewer, make them smaller, or raise limits.bytes",
+        "config.yaml:69:107: 5 files of limits.segment_bytes 21MiB are 105MiB, above limits.bytes 100MiB; keep fewer, make them smaller, or raise limits.bytes",
     ),
     (
         "segment_bytes: 20MiB, ",
         "",
-        "config.yaml:59:85: `keep_segments` needs `segment_bytes`; add the size of a file, as in segment_bytes: 50MiB",
+        "config.yaml:69:85: `keep_segments` needs `segment_bytes`; add the size of a file, as in segment_bytes: 50MiB",
     ),
     (
         "format: pcap,",
         "format: pcapp,",
-        "config.yaml:59:120: unknown value `pcapp`; did you mean `pcap`?",
+        "config.yaml:69:120: unknown value `pcapp`; did you mean `pcap`?",
     ),
     (
         "concurrent: 8",
         "concurrent: 0",
-        "config.yaml:62:54: expected a whole number from 1 to 1000, found 0",
+        "config.yaml:73:54: expected a whole number from 1 to 1000, found 0",
+    ),
+    (
+        "spool: 8GiB",
+        "spool: 8KiB",
+        "config.yaml:73:101: a spool of 8KiB holds no capture; give it at least 1MiB",
+    ),
+    (
+        "free_disk: 10%",
+        "free_disk: 95%",
+        "config.yaml:73:118: '95%' is no share to keep free; write 0% to 90%",
+    ),
+    (
+        "free_disk: 10%",
+        "free_disk: much",
+        "config.yaml:73:118: 'much' is neither a share nor a size; write one as in 5% or 2GiB",
+    ),
+    (
+        "on_resolved: stop",
+        "on_resolved: stopp",
+        "config.yaml:72:16: unknown value `stopp`; did you mean `stop`?",
+    ),
+    (
+        "age: 20d",
+        "age: 20",
+        "config.yaml:75:19: '20' is not a duration; write a number with a unit, as in 250ms, 30s, 5m or 1h30m",
     ),
     (
         "127.0.0.1:9189",
         "localhost:9189",
-        "config.yaml:63:47: `localhost:9189` is no address to listen on; write an IP address and a port, as in 127.0.0.1:9188 or [::]:9188",
+        "config.yaml:74:47: `localhost:9189` is no address to listen on; write an IP address and a port, as in 127.0.0.1:9188 or [::]:9188",
     ),
 ];
 
@@ -954,7 +1018,7 @@ fn two_clients_of_a_broker_cannot_have_one_id() {
     assert_eq!(
         folder.problems(&text),
         [
-            "config.yaml:48:18: sources.plant has the client id `plant-client` at this broker already; \
+            "config.yaml:58:18: sources.plant has the client id `plant-client` at this broker already; \
           two clients with one id disconnect each other"
         ]
     );
@@ -985,7 +1049,7 @@ fn mistakes_of_the_configuration_and_of_the_rules_are_told_together() {
     let places: Vec<&str> = told.iter().map(|line| line.split(": ").next().unwrap()).collect();
     assert_eq!(
         places,
-        ["config.yaml:5:114", "config.yaml:62:54", "rules/b.yaml:3:24", "rules/b.yaml:3:39"]
+        ["config.yaml:5:114", "config.yaml:73:54", "rules/b.yaml:3:24", "rules/b.yaml:3:39"]
     );
     // A part that could not be read may be the one that the rule names.
     let text = text.replace("    s3:", "    s4:");

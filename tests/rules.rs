@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use hindsight::clock::WallTime;
 use hindsight::model::{
-    Compression, Event, EventId, FileForm, FileFormat, SegmentLimits, Status, Verdict,
+    Compression, Event, EventId, FileForm, FileFormat, OnResolved, SegmentLimits, Status, Verdict,
 };
 use hindsight::rules::{Defaults, Known, RuleSet, Settings, load};
 
@@ -37,6 +37,7 @@ fn defaults() -> Defaults {
         bytes: 200 << 20,
         segments: None,
         file: FileForm::default(),
+        on_resolved: OnResolved::Keep,
         storage: "local".to_owned(),
         notify: Vec::new(),
     }

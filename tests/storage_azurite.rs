@@ -2,8 +2,10 @@
 
 use std::path::Path;
 
-use hindsight::upload::{AzureSettings, Settings};
+use hindsight::model::Transfer;
+use hindsight::upload::{AzureSettings, Settings, Verify};
 use support::azurite::Azurite;
+use support::faulty_proxy::{Fault, Proxy};
 use support::place::Place;
 use support::storage_cases::{self, Bench, install_tls};
 
@@ -22,8 +24,7 @@ fn settings(azurite: &Azurite, container: &str) -> AzureSettings {
         account: Azurite::ACCOUNT.to_owned(),
         container: container.to_owned(),
         endpoint: Some(azurite.endpoint()),
-        account_key_file: None,
-        sas_file: None,
+        ..AzureSettings::default()
     }
 }
 
@@ -45,6 +46,96 @@ fn bench(azurite: &Azurite, folder: &Path) -> Bench {
     let base = format!("{}/{}", azurite.endpoint(), Azurite::CONTAINER);
     let settings = with_key(azurite, Azurite::CONTAINER, folder, &Azurite::account_key());
     Bench::new(settings, base, format!("?{}", Azurite::signature()), HEADERS)
+}
+
+/// The same bench, but its storage goes through a proxy.
+fn behind(fault: Fault, bench: &mut Bench, azurite: &Azurite, verify: Verify) -> Proxy {
+    let proxy = Proxy::start(azurite.server.port, fault);
+    let path = bench.spool.path().join("key");
+    std::fs::write(&path, Azurite::account_key()).expect("a folder of this test");
+    bench.storages = storage_cases::storages(Settings::Azure(AzureSettings {
+        endpoint: Some(format!("http://127.0.0.1:{}/{}", proxy.port, Azurite::ACCOUNT)),
+        account_key_file: Some(path),
+        verify: Some(verify),
+        ..settings(azurite, Azurite::CONTAINER)
+    }));
+    proxy
+}
+
+const BLOCK: &str = "PUT comp=block&";
+
+#[tokio::test]
+async fn a_cut_upload_goes_on_without_sending_a_part_again() {
+    let (azurite, folder) = (Azurite::start(&Place::Host), tempfile::tempdir().unwrap());
+    let mut bench = bench(&azurite, folder.path());
+    let proxy = behind(Fault::None, &mut bench, &azurite, Verify::ReadBack);
+    storage_cases::a_cut_upload_goes_on_without_sending_a_part_again(&bench, &proxy, BLOCK).await;
+}
+
+#[tokio::test]
+async fn checksums_and_metadata_prove_an_object_without_reading_it() {
+    let (azurite, folder) = (Azurite::start(&Place::Host), tempfile::tempdir().unwrap());
+    let mut bench = bench(&azurite, folder.path());
+    let proxy = behind(Fault::None, &mut bench, &azurite, Verify::Checksum);
+    storage_cases::is_proved_without_reading(&bench, &proxy, 1_000).await;
+    storage_cases::is_proved_without_reading(&bench, &proxy, storage_cases::LARGE_BYTES).await;
+}
+
+#[tokio::test]
+async fn bytes_that_change_on_the_way_are_refused_and_sent_again() {
+    let (azurite, folder) = (Azurite::start(&Place::Host), tempfile::tempdir().unwrap());
+    let mut bench = bench(&azurite, folder.path());
+    let proxy = behind(Fault::None, &mut bench, &azurite, Verify::Checksum);
+    for (size, fault) in
+        [(1_000, Fault::Spoils("PUT", 0)), (storage_cases::LARGE_BYTES, Fault::Spoils(BLOCK, 2))]
+    {
+        proxy.set(fault);
+        storage_cases::is_refused_and_arrives_later(&bench, &proxy, size).await;
+    }
+}
+
+#[tokio::test]
+async fn an_object_that_appears_after_the_question_is_not_replaced() {
+    let (azurite, folder) = (Azurite::start(&Place::Host), tempfile::tempdir().unwrap());
+    let mut bench = bench(&azurite, folder.path());
+    let proxy = behind(Fault::SaysAbsent("HEAD"), &mut bench, &azurite, Verify::ReadBack);
+    storage_cases::another_object_under_the_name_is_a_conflict_and_stays(&bench).await;
+    proxy.wait_for_harm();
+}
+
+#[tokio::test]
+async fn the_answer_to_a_completion_that_is_lost_costs_nothing() {
+    let (azurite, folder) = (Azurite::start(&Place::Host), tempfile::tempdir().unwrap());
+    let mut bench = bench(&azurite, folder.path());
+    let proxy = behind(Fault::None, &mut bench, &azurite, Verify::Checksum);
+    let completion = "PUT comp=blocklist";
+    storage_cases::a_lost_completion_costs_nothing(&bench, &proxy, completion, BLOCK).await;
+}
+
+#[tokio::test]
+async fn an_upload_whose_blocks_are_gone_begins_anew() {
+    let (azurite, folder) = (Azurite::start(&Place::Host), tempfile::tempdir().unwrap());
+    let mut bench = bench(&azurite, folder.path());
+    let proxy = behind(Fault::None, &mut bench, &azurite, Verify::ReadBack);
+    // Names of as many characters, and no such blocks.
+    let forget = |kept: &mut Transfer| {
+        for part in &mut kept.parts {
+            let (name, hash) = part.split_once(' ').unwrap();
+            *part = format!("{} {hash}", "0".repeat(name.len()));
+        }
+    };
+    storage_cases::an_unknown_upload_begins_anew(&bench, &proxy, BLOCK, forget, Fault::None).await;
+}
+
+#[tokio::test]
+async fn a_link_lets_anybody_read_and_only_the_key_makes_one() {
+    let (azurite, folder) = (Azurite::start(&Place::Host), tempfile::tempdir().unwrap());
+    let mut bench = bench(&azurite, folder.path());
+    storage_cases::a_link_lets_anybody_read(&bench).await;
+    storage_cases::an_object_is_read_from_any_offset(&bench).await;
+    bench.storages =
+        storage_cases::storages(with_sas(&azurite, folder.path(), &Azurite::signature()));
+    storage_cases::there_is_no_link(&bench).await;
 }
 
 #[tokio::test]

@@ -3,15 +3,14 @@
 use std::path::Path;
 use std::time::Duration;
 
-use sd_notify::NotifyState;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use super::{Error, install_tls};
 use crate::config::Config;
 use crate::control::Server;
-use crate::worker::{self, Started};
-use crate::{spawn, telemetry};
+use crate::worker::{self, Handle, Started};
+use crate::{service, spawn, telemetry};
 
 /// How long blocking work that is left over may hold up the end of the process. The worker has
 /// waited for its own by then.
@@ -39,7 +38,7 @@ async fn work(config: Config) -> Result<(), Error> {
     let asked_twice = async {
         let first = signals.next().await;
         tracing::info!(signal = first, "stopping");
-        tell_service_manager(&[NotifyState::Stopping]);
+        service::stopping();
         stop.cancel();
         let second = signals.next().await;
         tracing::warn!(signal = second, "stopping at once");
@@ -54,12 +53,17 @@ async fn work(config: Config) -> Result<(), Error> {
 /// and `/healthz` answer as long as there is something to say.
 async fn serve(config: Config, stop: CancellationToken) -> Result<(), Error> {
     let control = config.control.clone();
+    // From here on a SIGHUP no longer ends the process.
+    let reloads = signal(SignalKind::hangup()).map_err(Error::Signals)?;
     let Started { worker, handle, webhooks } = worker::start(config)?;
-    let server = Server::bind(&control, handle, webhooks).await?;
+    let server = Server::bind(&control, handle.clone(), webhooks).await?;
     let server_stop = CancellationToken::new();
     let served = spawn::task("control server", server.serve(server_stop.clone()));
-    ready();
+    tracing::info!("ready");
+    service::ready("takes events");
+    let hung_up = spawn::task("hang-ups", hang_ups(reloads, handle));
     let ended = worker.run(stop).await;
+    hung_up.abort();
     tracing::info!("stopped");
     server_stop.cancel();
     if let Err(error) = served.await {
@@ -68,16 +72,13 @@ async fn serve(config: Config, stop: CancellationToken) -> Result<(), Error> {
     ended.map_err(Error::Worker)
 }
 
-/// The worker takes events from here on.
-fn ready() {
-    tracing::info!("ready");
-    tell_service_manager(&[NotifyState::Ready]);
-}
-
-/// Without a service manager this does nothing.
-fn tell_service_manager(news: &[NotifyState<'_>]) {
-    if let Err(error) = sd_notify::notify(news) {
-        tracing::warn!(%error, "the service manager cannot be told");
+/// Has the configuration read again at every SIGHUP; what comes of it the worker tells.
+async fn hang_ups(mut signals: Signal, handle: Handle) {
+    while signals.recv().await.is_some() {
+        tracing::info!(signal = "SIGHUP", "reading the configuration again");
+        if let Err(error) = handle.reload().await {
+            tracing::warn!(%error, "the configuration could not be read again");
+        }
     }
 }
 

@@ -5,6 +5,7 @@
 //! problems of the configuration and of the rules are told together, and nothing is changed.
 //! Secrets are only seen to be readable here; the rooms that use them read them.
 
+mod ceilings;
 mod check;
 mod environment;
 mod interfaces;
@@ -16,17 +17,20 @@ mod raw;
 mod recorder;
 mod settings;
 mod sources;
+mod stamps;
 mod storages;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use crate::rules::RuleSet;
+use crate::rules::{self, RuleSet};
 use crate::yaml::Problem;
 use crate::{capture, notify, session, source, telemetry, upload};
 
 pub use environment::Environment;
 pub use listen::{Listen, TlsFiles};
+pub use stamps::{Stamps, Watched};
 
 /// The configuration that is read where neither the command line nor the environment names one.
 pub const DEFAULT_FILE: &str = "/etc/hindsight/config.yaml";
@@ -49,8 +53,32 @@ pub struct Config {
     pub storages: BTreeMap<String, upload::Settings>,
     pub notifiers: BTreeMap<String, notify::Settings>,
     pub ceilings: session::Ceilings,
+    pub retention: Retention,
+    /// What rules and captures by hand take where they say nothing.
+    pub defaults: rules::Defaults,
     pub control: Control,
     pub rules: RuleSet,
+    origin: Origin,
+}
+
+/// Where a configuration comes from: all that is needed to read it again.
+#[derive(Clone, Debug)]
+struct Origin {
+    /// The file that was asked for by name.
+    asked: Option<PathBuf>,
+    environment: Environment,
+    watched: Watched,
+    /// Taken before the files were read.
+    stamps: Stamps,
+}
+
+/// How long what this worker stored in local directories is kept, and how much of it. Absent: for
+/// ever, and any size.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retention {
+    pub age: Option<Duration>,
+    /// Of all such files together.
+    pub size_bytes: Option<u64>,
 }
 
 /// Where the worker listens.
@@ -80,8 +108,29 @@ impl Config {
     /// All problems that could be found in the configuration and in the rules.
     pub fn load_in(path: Option<&Path>, environment: &Environment) -> Result<Self, Vec<Problem>> {
         let default = Path::new(DEFAULT_FILE);
-        let path =
+        let found =
             path.or(environment.config.as_deref()).or_else(|| default.exists().then_some(default));
-        settings::load(path, environment)
+        let mut config = settings::load(found, environment)?;
+        config.origin.asked = path.map(Path::to_owned);
+        Ok(config)
+    }
+
+    /// Loads it again from where it came from; `self` is not changed. Blocks as
+    /// [`load`](Self::load) does.
+    ///
+    /// # Errors
+    /// All problems that could be found in the configuration and in the rules.
+    pub fn load_again(&self) -> Result<Self, Vec<Problem>> {
+        Self::load_in(self.origin.asked.as_deref(), &self.origin.environment)
+    }
+
+    /// What its files looked like when it was read.
+    pub const fn stamps(&self) -> &Stamps {
+        &self.origin.stamps
+    }
+
+    /// Its files.
+    pub const fn watched(&self) -> &Watched {
+        &self.origin.watched
     }
 }

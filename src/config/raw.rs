@@ -15,11 +15,12 @@ pub(super) use notifiers::{
     EmailNotifier, HeaderText, MqttNotifier, Notifier, Signing, Template, WebhookNotifier,
 };
 pub(super) use sources::{Fields, Format, Hmac, MqttSource, Protocol, Source, WebhookSource};
-pub(super) use storages::{Azure, S3, Storage};
+pub(super) use storages::{Azure, Http, S3, Storage, Verify};
 
+use super::ceilings::Free;
 use super::interfaces::Interfaces;
 use super::listen::RawListen;
-use crate::model::{Compression, FileFormat};
+use crate::model::{Compression, FileFormat, OnResolved};
 use crate::telemetry::LogFormat;
 use crate::units::{Bytes, Span};
 use crate::yaml::{Named, Placed, Version};
@@ -44,6 +45,8 @@ pub(super) struct Config {
     pub(super) defaults: Defaults,
     #[serde(default)]
     pub(super) ceilings: Ceilings,
+    #[serde(default)]
+    pub(super) retention: Retention,
     #[serde(default)]
     pub(super) control: Control,
 }
@@ -85,6 +88,7 @@ pub(super) struct OnDemand {
 pub(super) struct Defaults {
     #[serde(default)]
     pub(super) capture: DefaultCapture,
+    pub(super) on_resolved: Option<OnResolved>,
     pub(super) storage: Option<Placed<String>>,
     pub(super) notify: Option<Vec<Placed<String>>>,
 }
@@ -116,6 +120,15 @@ pub(super) struct Ceilings {
     pub(super) memory: Option<Placed<Bytes>>,
     pub(super) concurrent: Option<Placed<u32>>,
     pub(super) captures_per_hour: Option<Placed<u32>>,
+    pub(super) spool: Option<Placed<Bytes>>,
+    pub(super) free_disk: Option<Placed<Free>>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Retention {
+    pub(super) age: Option<Span>,
+    pub(super) size: Option<Bytes>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]

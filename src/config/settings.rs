@@ -7,7 +7,10 @@ use super::check;
 use super::environment::Environment;
 use super::notes::{Notes, or_default};
 use super::parts::Parts;
-use super::{Config, Control, DEFAULT, Listen, listen, raw, recorder};
+use super::stamps::Watched;
+use super::{
+    Config, Control, DEFAULT, DEFAULT_FILE, Listen, Origin, ceilings, listen, raw, recorder,
+};
 use crate::model::{FileForm, SegmentLimits};
 use crate::rules::{self, Known, SegmentsKey};
 use crate::units::{Bytes, Span};
@@ -16,12 +19,6 @@ use crate::{capture, session, telemetry};
 
 /// What the embedded default is called in problems.
 const BUILT_IN: &str = "the built-in configuration";
-
-/// The most captures at one time: each has threads and open files.
-const MAX_CONCURRENT: u32 = 1_000;
-
-/// The most captures an hour: beyond it a ceiling is none.
-const MAX_CAPTURES_PER_HOUR: u32 = 1_000_000;
 
 /// The longest path of a Unix socket, in bytes. Source: unix(7), sun_path less its end byte.
 const MAX_SOCKET_BYTES: usize = 107;
@@ -67,7 +64,9 @@ impl Reader<'_> {
         let log = self.log();
         let rings = recorder::read(&mut self.notes, &self.given, &self.default, self.complete);
         let control = self.control();
-        let ceilings = self.ceilings();
+        let ceilings =
+            ceilings::read(&mut self.notes, &self.given.ceilings, &self.default.ceilings);
+        let retention = ceilings::retention(&self.given.retention, &self.default.retention);
         let parts = self.parts(&host, &state_directory, &control.listen);
         let defaults = self.defaults(&parts, &ceilings);
         let known = Known {
@@ -80,6 +79,10 @@ impl Reader<'_> {
             bytes: ceilings.bytes,
             host: host.clone(),
         };
+        // Before they are read: a file that changes meanwhile is seen to have changed.
+        let file = path.unwrap_or_else(|| Path::new(DEFAULT_FILE)).to_owned();
+        let watched = Watched { file, rule_paths: self.watched_rules() };
+        let stamps = watched.stamps();
         let settings = rules::Settings { paths: self.rule_paths(), defaults };
         let rules = match rules::load(&settings, &known) {
             Ok(rules) if !self.notes.has_problems() => rules,
@@ -104,8 +107,11 @@ impl Reader<'_> {
             storages: parts.storages,
             notifiers: parts.notifiers,
             ceilings,
+            retention,
+            defaults: settings.defaults,
             control,
             rules,
+            origin: Origin { asked: None, environment: self.environment.clone(), watched, stamps },
         })
     }
 
@@ -157,36 +163,6 @@ impl Reader<'_> {
         Control { socket, listen: listen.unwrap_or_default() }
     }
 
-    fn ceilings(&mut self) -> session::Ceilings {
-        let (given, default) = (&self.given.ceilings, &self.default.ceilings);
-        let duration = or_default(given.duration.as_ref(), default.duration.as_ref());
-        let bytes = or_default(given.bytes.as_ref(), default.bytes.as_ref());
-        let concurrent = or_default(given.concurrent.as_ref(), default.concurrent.as_ref());
-        let hourly =
-            or_default(given.captures_per_hour.as_ref(), default.captures_per_hour.as_ref());
-        if duration.value.0.is_zero() || bytes.value.0 == 0 {
-            let place = if duration.value.0.is_zero() { duration.place } else { bytes.place };
-            self.notes.note(place, "with this ceiling nothing can be captured", "give more");
-        }
-        session::Ceilings {
-            duration: duration.value.0,
-            bytes: bytes.value.0,
-            concurrent: self.count(&concurrent, MAX_CONCURRENT),
-            captures_per_hour: self.count(&hourly, MAX_CAPTURES_PER_HOUR),
-            spool_bytes: 10 << 30,
-            free_disk: session::FreeDisk::Percent(5),
-        }
-    }
-
-    fn count(&mut self, count: &Placed<u32>, most: u32) -> usize {
-        if !(1..=most).contains(&count.value) {
-            let message =
-                format!("expected a whole number from 1 to {most}, found {}", count.value);
-            self.notes.note(count.place, message, None);
-        }
-        usize::try_from(count.value).unwrap_or(usize::MAX)
-    }
-
     fn parts(&mut self, host: &str, state: &Path, listen: &[Listen]) -> Parts {
         let listens = !listen.is_empty();
         let takes_certificates = listen
@@ -217,6 +193,7 @@ impl Reader<'_> {
         let (limits, default_limits) = (&capture.limits, &default_capture.limits);
         let duration = or_default(limits.duration.as_ref(), default_limits.duration.as_ref());
         let bytes = or_default(limits.bytes.as_ref(), default_limits.bytes.as_ref());
+        let on_resolved = given.on_resolved.or(default.on_resolved).unwrap_or_default();
         let look_back = capture.look_back.or(default_capture.look_back).unwrap_or_default();
         let file = FileForm {
             format: capture.format.or(default_capture.format).unwrap_or_default(),
@@ -236,6 +213,7 @@ impl Reader<'_> {
             bytes: bytes.value.0,
             segments,
             file,
+            on_resolved,
             storage,
             notify: notify.into_iter().map(|name| name.value).collect(),
         }
@@ -299,6 +277,12 @@ impl Reader<'_> {
             );
             self.notes.note(place, message, "lower the default, or raise the ceiling");
         }
+    }
+
+    /// Where rules are, or may appear.
+    fn watched_rules(&self) -> Vec<PathBuf> {
+        let paths = self.given.rules.as_ref().or(self.default.rules.as_ref());
+        paths.into_iter().flatten().map(|path| self.notes.path(&path.value)).collect()
     }
 
     /// The rules' files. Those of the embedded default need not exist.

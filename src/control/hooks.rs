@@ -1,7 +1,6 @@
 //! What TCP serves: the paths of the webhook sources, and `/healthz`.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -18,7 +17,8 @@ use futures_util::StreamExt as _;
 use super::peer::Peer;
 use super::problem::Problem;
 use super::{Error, api};
-use crate::source::webhook::{Answer, Receiver, Reception, Shown};
+use crate::source::Receivers;
+use crate::source::webhook::{Answer, Reception, Shown};
 use crate::worker::Handle;
 
 const HEALTH_PATH: &str = "/healthz";
@@ -26,18 +26,15 @@ const HEALTH_PATH: &str = "/healthz";
 /// How long the run loop may take to answer before it counts as not well.
 const HEALTH_PATIENCE: Duration = Duration::from_secs(3);
 
-type Receivers = Arc<BTreeMap<String, Receiver>>;
-
 /// # Errors
 /// Two sources want one path, or one wants the worker's own.
-pub(super) fn routes(handle: Handle, webhooks: Vec<Receiver>) -> Result<Router, Error> {
-    let mut receivers = BTreeMap::new();
-    for receiver in webhooks {
-        let path = receiver.path().to_owned();
+pub(super) fn routes(handle: Handle, webhooks: Receivers) -> Result<Router, Error> {
+    let mut taken = BTreeSet::new();
+    for path in webhooks.paths() {
         if path == HEALTH_PATH {
             return Err(Error::PathReserved { path });
         }
-        if receivers.insert(path.clone(), receiver).is_some() {
+        if !taken.insert(path.clone()) {
             return Err(Error::PathTwice { path });
         }
     }
@@ -45,7 +42,7 @@ pub(super) fn routes(handle: Handle, webhooks: Vec<Receiver>) -> Result<Router, 
         .route(HEALTH_PATH, get(health))
         .method_not_allowed_fallback(api::no_such_method);
     // The paths come from the configuration: looked up as they are, never read as patterns.
-    let hooks = Router::new().fallback(hook).with_state(Arc::new(receivers));
+    let hooks = Router::new().fallback(hook).with_state(webhooks);
     Ok(health.with_state(handle).merge(hooks))
 }
 
@@ -66,7 +63,7 @@ async fn hook(
     peer: Option<Extension<Peer>>,
     body: Body,
 ) -> Response {
-    let Some(receiver) = receivers.get(uri.path()) else {
+    let Some(receiver) = receivers.at(uri.path()) else {
         return api::no_such_path(uri).await.into_response();
     };
     if method != Method::POST {
@@ -128,7 +125,7 @@ mod tests {
 
     use super::*;
     use crate::source::format::Format;
-    use crate::source::webhook::{Auth, Settings};
+    use crate::source::webhook::{Auth, Receiver, Settings};
     use crate::source::{Content, Delivery};
     use crate::spawn;
 
@@ -147,7 +144,7 @@ mod tests {
         let (deliveries, delivered) = mpsc::channel(1);
         let (requests, _nobody) = mpsc::channel(1);
         let hook = receiver("/hooks/{am}", &deliveries);
-        (routes(Handle::new(requests), vec![hook]).unwrap(), delivered)
+        (routes(Handle::new(requests), Receivers::new(vec![hook])).unwrap(), delivered)
     }
 
     async fn ask(routes: &Router, request: Request) -> Response {
@@ -201,6 +198,7 @@ mod tests {
         let (requests, _nobody) = mpsc::channel(1);
         let mount = |paths: [&str; 2]| {
             let hooks = paths.map(|path| receiver(path, &deliveries)).into();
+            let hooks = Receivers::new(hooks);
             routes(Handle::new(requests.clone()), hooks).map(|_routes| ())
         };
         mount(["/a", "/b"]).unwrap();

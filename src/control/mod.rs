@@ -24,7 +24,7 @@ use tokio::net::{TcpListener, UnixListener};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Listen;
-use crate::source::webhook::Receiver;
+use crate::source::Receivers;
 use crate::spawn;
 use crate::worker::Handle;
 
@@ -83,7 +83,7 @@ impl Server {
     pub async fn bind(
         settings: &Settings,
         handle: Handle,
-        webhooks: Vec<Receiver>,
+        webhooks: Receivers,
     ) -> Result<Self, Error> {
         let hooks = limits::bounded(hooks::routes(handle.clone(), webhooks)?);
         let api = limits::bounded(api::routes(handle));
@@ -164,7 +164,7 @@ mod tests {
         let socket = directory.path().join("control.sock");
         let settings = Settings { socket: socket.clone(), listen: vec![address.into()] };
         let (requests, _nobody) = mpsc::channel(1);
-        let bound = Server::bind(&settings, Handle::new(requests), Vec::new()).await;
+        let bound = Server::bind(&settings, Handle::new(requests), Receivers::default()).await;
         assert!(bound.unwrap_err().to_string().contains(&address.to_string()));
         assert!(!socket.exists());
     }

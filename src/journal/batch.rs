@@ -3,13 +3,12 @@
 //! A storm changes the same capture and counts the same decision hundreds of times in a batch. Only
 //! the last state of each row is written, and each tally once, with the sum.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rusqlite::{Connection, params};
 use serde::Serialize;
 
 use super::Error;
-use super::retention::Kept;
 use super::saved::Stage;
 use crate::model::{
     Audit, Capture, CaptureId, Change, Delivery, Group, GroupKey, Kind, Notice, NoticeId, Outcome,
@@ -101,11 +100,16 @@ impl<'a> Batch<'a> {
         self.notices.values().any(|notice| notice.delivery != Delivery::Waiting)
     }
 
-    /// Writes all of it; the transaction is the caller's.
-    pub(super) fn write(&self, to: &Connection, kept: &Kept) -> Result<(), Error> {
+    /// Writes all of it; the transaction is the caller's. Files are remembered of the storages in
+    /// `directories`.
+    pub(super) fn write(
+        &self,
+        to: &Connection,
+        directories: &BTreeSet<String>,
+    ) -> Result<(), Error> {
         self.write_outcomes(to)?;
         self.write_captures(to)?;
-        self.write_files(to, kept)?;
+        self.write_files(to, directories)?;
         self.write_notices(to)?;
         self.write_groups(to)?;
         self.write_transfers(to)?;
@@ -174,7 +178,7 @@ impl<'a> Batch<'a> {
 
     /// Remembers the files that this batch says are stored. Their local copies go in a later batch,
     /// so each is seen here once at least.
-    fn write_files(&self, to: &Connection, kept: &Kept) -> Result<(), Error> {
+    fn write_files(&self, to: &Connection, directories: &BTreeSet<String>) -> Result<(), Error> {
         let mut insert = to.prepare_cached(
             "INSERT INTO files (storage, object, capture, segment, size_bytes, sha256, stored_at)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
@@ -183,7 +187,7 @@ impl<'a> Batch<'a> {
         let segments = self.captures.values().flatten().flat_map(|capture| &capture.segments);
         for segment in segments.filter(|segment| segment.state == SegmentState::Stored) {
             let Some(receipt) = &segment.receipt else { continue };
-            if kept.directories.contains(&receipt.storage) {
+            if directories.contains(&receipt.storage) {
                 insert.execute(params![
                     receipt.storage,
                     receipt.object,

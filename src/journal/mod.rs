@@ -137,6 +137,14 @@ impl Journal {
         self.writer.commit(changes).await
     }
 
+    /// Keeps as much history as `kept` says from now on.
+    ///
+    /// # Errors
+    /// The journal is closed.
+    pub async fn keep(&self, kept: Kept) -> Result<(), Error> {
+        self.writer.keep(kept).await
+    }
+
     /// Removes history that is older than [`Kept::age`]; for a call every hour or so.
     ///
     /// # Errors

@@ -5,9 +5,10 @@ use std::time::Duration;
 use crate::clock::WallTime;
 use crate::filter::Filter;
 use crate::model::{
-    AboutCapture, Body, Capture, CaptureId, CapturePlan, Decision, Delivery, EventId, FileForm,
-    Group, GroupKey, IncidentId, Kind, Limits, Notice, NoticeId, Outcome, Rejected, SealedFile,
-    Segment, SegmentState, State, Totals, Window,
+    AboutCapture, Audit, Body, Capture, CaptureId, CapturePlan, Decision, Delivery, EventId,
+    FileForm, Group, GroupKey, IncidentId, Kind, Limits, Notice, NoticeId, Outcome, Receipt,
+    Rejected, SealedFile, Segment, SegmentState, State, StoredFile, Totals, Transfer, Unsaid,
+    Window,
 };
 
 /// `n` seconds after noon of New Year's Day 2020.
@@ -83,6 +84,67 @@ pub(super) fn segment(capture: &Capture, state: SegmentState) -> Segment {
         state,
         object: format!("2026/11/22/00112233aabbccdd/edge-7/{}-0.pcapng", capture.name),
         receipt: None,
+    }
+}
+
+/// A segment of it that this storage has.
+pub(super) fn stored(capture: &Capture, storage: &str) -> Segment {
+    let mut segment = segment(capture, SegmentState::Stored);
+    segment.receipt = Some(Receipt {
+        storage: storage.to_owned(),
+        object: segment.object.clone(),
+        location: segment.object.clone(),
+        size_bytes: segment.file.size_bytes,
+        sha256: segment.file.sha256.clone(),
+        verified_at: capture.created_at + Duration::from_secs(60),
+    });
+    segment
+}
+
+/// What retention learns of it.
+pub(super) fn stored_file(segment: &Segment) -> StoredFile {
+    let receipt = segment.receipt.clone().unwrap();
+    StoredFile {
+        storage: receipt.storage,
+        object: receipt.object,
+        capture: segment.capture.clone(),
+        index: segment.file.index,
+        size_bytes: receipt.size_bytes,
+        sha256: receipt.sha256,
+        stored_at: receipt.verified_at,
+    }
+}
+
+pub(super) fn transfer(n: u64, index: u32) -> Transfer {
+    Transfer {
+        capture: capture(n).id,
+        index,
+        storage: "archive".to_owned(),
+        object: format!("{n}/{index}.pcapng"),
+        upload: format!("upload {n}"),
+        part_bytes: 8 << 20,
+        parts: vec!["part 0".to_owned()],
+    }
+}
+
+pub(super) fn unsaid(subject: &str) -> Unsaid {
+    Unsaid {
+        kind: Kind::Suppressed,
+        subject: subject.to_owned(),
+        since: at(1),
+        until: at(2),
+        notify: ["bus".to_owned()].into(),
+        counts: [("cooldown".to_owned(), 7)].into(),
+    }
+}
+
+pub(super) fn audit(n: u64) -> Audit {
+    Audit {
+        at: at(n),
+        who: "uid 1000".to_owned(),
+        action: "capture.create".to_owned(),
+        subject: format!("web-{n}"),
+        result: "ok".to_owned(),
     }
 }
 

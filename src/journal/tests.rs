@@ -195,3 +195,209 @@ async fn batches_of_outcomes_are_fast() {
     assert!(took.as_secs() < 60, "took {} s", took.as_secs());
     journal.close().await;
 }
+
+/// With retention of the files in storage `local`.
+fn keeping_files() -> Kept {
+    Kept { directories: ["local".to_owned()].into(), ..Kept::default() }
+}
+
+#[tokio::test]
+async fn what_is_under_way_comes_back_and_what_is_over_does_not() {
+    let (_folder, state) = folder();
+    let (journal, _) = Journal::open(&state).unwrap();
+    let (first, mut further) = (samples::transfer(1, 0), samples::transfer(1, 1));
+    further.parts.clear();
+    let transfers = [samples::transfer(2, 0), first.clone(), further.clone()];
+    let mut changes: Vec<_> =
+        transfers.into_iter().map(|transfer| Change::Transfer(Box::new(transfer))).collect();
+    further.parts.push("part 0".to_owned());
+    changes.push(Change::Transfer(Box::new(further.clone())));
+    let (unsaid, said) = (samples::unsaid("web"), samples::unsaid("dns"));
+    changes.extend([&unsaid, &said].map(|unsaid| Change::Unsaid(Box::new(unsaid.clone()))));
+    changes.extend(["a", "b", "a"].map(|key| Change::BrokerSession(key.to_owned())));
+    journal.commit(changes).await.unwrap();
+    let over = samples::transfer(2, 0);
+    let changes = vec![
+        Change::TransferGone { capture: over.capture, index: 0 },
+        Change::Said { kind: said.kind, subject: said.subject },
+        Change::BrokerSession("b".to_owned()),
+    ];
+    journal.commit(changes).await.unwrap();
+    journal.close().await;
+    let (journal, saved) = Journal::open(&state).unwrap();
+    assert_eq!(saved.transfers, [first, further]);
+    assert_eq!(saved.unsaid, [unsaid]);
+    assert_eq!(saved.sessions, ["a".to_owned(), "b".to_owned()].into());
+    journal.close().await;
+}
+
+#[tokio::test]
+async fn a_deleted_capture_is_shown_no_more_and_its_name_is_free_in_the_same_batch() {
+    let (_folder, state) = folder();
+    let (journal, _) = Journal::open(&state).unwrap();
+    // The one that takes the name over has the lower identifier, and would be written first.
+    let (mut new, mut old) = (samples::capture(1), samples::capture(2));
+    let other = samples::capture(3);
+    journal.commit(vec![capture_change(&old), capture_change(&other)]).await.unwrap();
+    new.name.clone_from(&old.name);
+    old.delete();
+    let gone = Change::CaptureGone(other.id.clone());
+    let mut third = samples::capture(0);
+    third.name.clone_from(&other.name);
+    let changes = vec![capture_change(&new), capture_change(&third), capture_change(&old), gone];
+    journal.commit(changes).await.unwrap();
+    assert_eq!(journal.captures(9).await.unwrap(), [new.clone(), third.clone()]);
+    assert_eq!(journal.capture("web-2").await.unwrap(), Some(new.clone()));
+    assert_eq!(journal.capture(old.id.as_str()).await.unwrap(), None);
+    assert_eq!(journal.kept_capture(&old.id).await.unwrap(), Some(old.clone()));
+    assert_eq!(journal.kept_capture(&other.id).await.unwrap(), None);
+    journal.close().await;
+    let (journal, saved) = Journal::open(&state).unwrap();
+    assert!(saved.captures.contains(&old), "work on it is left");
+    assert_eq!(saved.names, [(new.name, new.id), (third.name, third.id)].into());
+    journal.close().await;
+}
+
+#[tokio::test]
+async fn a_capture_that_goes_takes_its_transfers_along() {
+    let (_folder, state) = folder();
+    let (journal, _) = Journal::open(&state).unwrap();
+    let transfer = samples::transfer(1, 0);
+    let capture = samples::capture(1);
+    assert_eq!(transfer.capture, capture.id);
+    let changes = vec![capture_change(&capture), Change::Transfer(Box::new(transfer))];
+    journal.commit(changes).await.unwrap();
+    journal.commit(vec![Change::CaptureGone(capture.id)]).await.unwrap();
+    journal.close().await;
+    let (journal, saved) = Journal::open(&state).unwrap();
+    assert_eq!(saved, Saved::default());
+    journal.close().await;
+}
+
+#[tokio::test]
+async fn the_audit_is_read_newest_first_and_bounded() {
+    let (_folder, state) = folder();
+    let kept = Kept { audit: 2, ..Kept::default() };
+    let (journal, _) = Journal::open_keeping(&state, kept).unwrap();
+    for n in 0..4 {
+        journal.commit(vec![Change::Audit(samples::audit(n))]).await.unwrap();
+    }
+    let newest = [samples::audit(3), samples::audit(2)];
+    assert_eq!(journal.audit(9).await.unwrap(), newest);
+    assert_eq!(journal.audit(1).await.unwrap(), newest[..1]);
+    journal.close().await;
+}
+
+#[tokio::test]
+async fn only_the_dead_notices_of_a_capture_are_given_out() {
+    let (_folder, state) = folder();
+    let (journal, _) = Journal::open(&state).unwrap();
+    let mut dead = samples::notice(1);
+    dead.delivery = Delivery::Dead;
+    let mut other = samples::notice(2);
+    other.delivery = Delivery::Dead;
+    let mut waiting = samples::notice(1);
+    waiting.id = samples::notice(3).id;
+    let notices = [&dead, &other, &waiting].map(|n| Change::Notice(Box::new(n.clone())));
+    journal.commit(notices.into()).await.unwrap();
+    let capture = samples::capture(1).id;
+    assert_eq!(journal.dead_notices(&capture).await.unwrap(), [dead]);
+    journal.close().await;
+}
+
+#[tokio::test]
+async fn retention_learns_of_verified_files_of_its_storages_also_when_their_capture_is_gone() {
+    let (_folder, state) = folder();
+    let (journal, _) = Journal::open_keeping(&state, keeping_files()).unwrap();
+    let mut expected = Vec::new();
+    for (n, storage) in [(2, "local"), (1, "local"), (3, "archive")] {
+        let mut capture = samples::capture(n);
+        let stored = samples::stored(&capture, storage);
+        let unverified = samples::segment(&capture, SegmentState::Sealed);
+        capture.segments = vec![stored.clone(), unverified];
+        journal.commit(vec![capture_change(&capture)]).await.unwrap();
+        // Again, as when the removal of the local copy is recorded.
+        journal.commit(vec![capture_change(&capture)]).await.unwrap();
+        let gone = Change::CaptureGone(capture.id.clone());
+        journal.commit(vec![gone]).await.unwrap();
+        expected.push(samples::stored_file(&stored));
+    }
+    let oldest = vec![expected[1].clone(), expected[0].clone()];
+    let stored = journal.stored_files("local", 9).await.unwrap();
+    assert_eq!(stored, Stored { bytes: 2_000, files: 2, oldest: oldest.clone() });
+    assert_eq!(journal.stored_files("local", 1).await.unwrap().oldest, oldest[..1]);
+    assert_eq!(journal.stored_files("archive", 9).await.unwrap(), Stored::default());
+    let (storage, object) = (oldest[0].storage.clone(), oldest[0].object.clone());
+    journal.commit(vec![Change::FileGone { storage, object }]).await.unwrap();
+    assert_eq!(journal.stored_files("local", 9).await.unwrap().oldest, oldest[1..]);
+    journal.close().await;
+}
+
+#[tokio::test]
+async fn history_ends_at_its_age_and_work_does_not() {
+    let (_folder, state) = folder();
+    let day = std::time::Duration::from_secs(86_400);
+    let kept = Kept { age: Some(30 * day), ..keeping_files() };
+    let (journal, _) = Journal::open_keeping(&state, kept).unwrap();
+    let at = clock::wall_time() - 30 * day;
+    let (hour, mut changes) = (std::time::Duration::from_secs(3_600), Vec::new());
+    for (n, at) in [(0, at - hour), (1, at + hour)] {
+        let mut outcome = samples::outcome(n, None, Decision::NoMatch);
+        outcome.at = at;
+        let mut rejected = samples::rejected(n);
+        rejected.received_at = at;
+        let mut audit = samples::audit(n);
+        audit.at = at;
+        let mut done = samples::capture(n);
+        (done.created_at, done.state) = (at, State::Done);
+        let mut dead = samples::notice(n);
+        (dead.created_at, dead.delivery) = (at, Delivery::Dead);
+        changes.extend([Change::Outcome(outcome), Change::Rejected(rejected)]);
+        changes.extend([Change::Audit(audit), Change::Notice(Box::new(dead))]);
+        changes.push(capture_change(&done));
+    }
+    let (mut open, mut stranded) = (samples::capture(2), samples::capture(3));
+    open.created_at = at - hour;
+    (stranded.created_at, stranded.state) = (at - hour, State::Failed);
+    stranded.segments = vec![samples::segment(&stranded, SegmentState::Stranded)];
+    let mut waiting = samples::notice(4);
+    waiting.created_at = at - hour;
+    changes.extend([capture_change(&open), capture_change(&stranded)]);
+    changes.push(Change::Notice(Box::new(waiting)));
+    journal.commit(changes).await.unwrap();
+    let committed = journal.expire().await.unwrap();
+    assert_eq!(committed, Committed { freed: vec!["web-0".to_owned()], disk_full: false });
+    assert_eq!(journal.expire().await.unwrap(), Committed::default());
+    let names: Vec<_> = journal.captures(9).await.unwrap().into_iter().map(|c| c.name).collect();
+    assert_eq!(names, ["web-1", "web-3", "web-2"]);
+    assert_eq!(journal.outcomes(9).await.unwrap().len(), 1);
+    assert_eq!(journal.audit(9).await.unwrap().len(), 1);
+    let count = |table: &'static str| {
+        move |from: &rusqlite::Connection| {
+            let sql = format!("SELECT count(*) FROM {table}");
+            Ok(from.query_row(&sql, [], |row| row.get::<_, i64>(0))?)
+        }
+    };
+    assert_eq!(journal.reader.ask(count("rejected")).await.unwrap(), 1);
+    assert_eq!(journal.reader.ask(count("notices")).await.unwrap(), 2);
+    journal.close().await;
+}
+
+#[tokio::test]
+async fn a_commit_says_which_names_are_free_again() {
+    let (_folder, state) = folder();
+    let kept = Kept { captures: 1, ..Kept::default() };
+    let (journal, _) = Journal::open_keeping(&state, kept).unwrap();
+    let done = |n| {
+        let mut done = samples::capture(n);
+        done.state = State::Done;
+        capture_change(&done)
+    };
+    assert_eq!(journal.commit(vec![done(1)]).await.unwrap(), Committed::default());
+    let freed = journal.commit(vec![done(2), done(3)]).await.unwrap().freed;
+    assert_eq!(
+        freed.into_iter().collect::<std::collections::BTreeSet<_>>(),
+        ["web-1".to_owned(), "web-2".to_owned()].into()
+    );
+    journal.close().await;
+}

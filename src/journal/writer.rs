@@ -32,6 +32,7 @@ type Answer = oneshot::Sender<Result<Committed, Error>>;
 enum Request {
     Commit { changes: Vec<Change>, done: Answer },
     Expire { now: WallTime, done: Answer },
+    Keep(Kept),
     Close { done: oneshot::Sender<()> },
 }
 
@@ -63,6 +64,11 @@ impl Writer {
         self.ask(|done| Request::Expire { now, done }).await
     }
 
+    /// Keeps so much history from now on.
+    pub(super) async fn keep(&self, kept: Kept) -> Result<(), Error> {
+        self.requests.send(Request::Keep(kept)).await.map_err(|_gone| Error::Stopped)
+    }
+
     async fn ask(&self, request: impl FnOnce(Answer) -> Request) -> Result<Committed, Error> {
         let (done, answer) = oneshot::channel();
         self.requests.send(request(done)).await.map_err(|_gone| Error::Stopped)?;
@@ -91,6 +97,10 @@ fn run(mut store: Store, lock: Lock, mut inbox: mpsc::Receiver<Request>) {
         let (result, done) = match request {
             Request::Commit { changes, done } => (store.commit(&changes), done),
             Request::Expire { now, done } => (store.expire(now), done),
+            Request::Keep(kept) => {
+                store.kept = kept;
+                continue;
+            }
             Request::Close { done } => {
                 close(store.connection);
                 drop(lock);
@@ -114,7 +124,7 @@ impl Store {
     fn commit(&mut self, changes: &[Change]) -> Result<Committed, Error> {
         let batch = Batch::of(changes);
         self.transact(|to, kept| {
-            batch.write(to, kept)?;
+            batch.write(to, &kept.directories)?;
             kept.prune(to, &batch)
         })
     }

@@ -57,6 +57,7 @@ impl<'a> Compiler<'a> {
             matchers: at.matchers(&raw.matchers),
             group_by: raw.group_by.iter().map(|label| label.value.clone()).collect(),
             cooldown: at.cooldown(rule),
+            on_resolved: raw.on_resolved.unwrap_or(defaults.on_resolved),
             template: at.template(rule),
             storage,
             notify: match &raw.notify {

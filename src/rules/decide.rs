@@ -1,6 +1,6 @@
 //! What the rules make of an event.
 
-use crate::model::{CapturePlan, Event, OnResolved, Placing, Proposal, Status, Verdict};
+use crate::model::{CapturePlan, Event, Placing, Proposal, Status, Verdict};
 use crate::rules::placeholder::Placeholder;
 use crate::rules::shown::event_json;
 use crate::rules::{Rule, RuleSet, digest};
@@ -58,7 +58,7 @@ impl RuleSet {
             storage: rule.storage.clone(),
             notify: rule.notify.clone(),
             placing: Placing::default(),
-            on_resolved: OnResolved::default(),
+            on_resolved: rule.on_resolved,
         })
     }
 }
@@ -76,7 +76,7 @@ pub(super) mod tests {
 
     use super::*;
     use crate::clock::WallTime;
-    use crate::model::{EventId, FileForm};
+    use crate::model::{EventId, FileForm, OnResolved};
     use crate::rules::{Defaults, Known, Settings, load};
 
     /// A firing event of the source `plant` with these labels.
@@ -123,6 +123,7 @@ pub(super) mod tests {
             bytes: 200 << 20,
             segments: None,
             file: FileForm::default(),
+            on_resolved: OnResolved::Keep,
             storage: "local".to_owned(),
             notify: vec!["bus".to_owned()],
         };
@@ -179,6 +180,19 @@ pub(super) mod tests {
         let resolved = Event { status: Status::Resolved, ..firing.clone() };
         let group = proposal(&rules, &firing).group;
         assert_eq!(rules.decide(&resolved), [Verdict::Resolved { rule: "a".to_owned(), group }]);
+    }
+
+    #[test]
+    fn what_the_end_of_the_alert_does_is_the_rules_word_or_inherited() {
+        for (key, expected) in [
+            ("", OnResolved::Keep),
+            ("    on_resolved: keep\n", OnResolved::Keep),
+            ("    on_resolved: stop\n", OnResolved::Stop),
+        ] {
+            let rules = rule_set(&format!("{GROUPED}{key}"));
+            let plan = proposal(&rules, &event(&[("alertname", "X")])).plan;
+            assert_eq!(plan.on_resolved, expected, "{key}");
+        }
     }
 
     #[test]

@@ -76,7 +76,11 @@ fn find(paths: &[PathBuf], problems: &mut Vec<Problem>) -> Vec<PathBuf> {
     files
 }
 
-fn files_of(path: &Path) -> io::Result<Vec<PathBuf>> {
+/// The rule files that a path leads to: itself, or those of a folder in the order of their names.
+///
+/// # Errors
+/// The path is not there, or cannot be read.
+pub fn files_of(path: &Path) -> io::Result<Vec<PathBuf>> {
     if !fs::metadata(path)?.is_dir() {
         return Ok(vec![path.to_owned()]);
     }

@@ -24,12 +24,12 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::model::{FileForm, SegmentLimits};
+use crate::model::{FileForm, OnResolved, SegmentLimits};
 use crate::rules::index::Index;
 use crate::rules::matcher::Matcher;
 use crate::rules::template::Template;
 
-pub use load::load;
+pub use load::{files_of, load};
 pub use segments::{SegmentsKey, SegmentsMistake, segments};
 
 /// Where rules are, and what they inherit.
@@ -50,6 +50,8 @@ pub struct Defaults {
     pub bytes: u64,
     pub segments: Option<SegmentLimits>,
     pub file: FileForm,
+    /// What the end of the alert does to a capture that runs for it.
+    pub on_resolved: OnResolved,
     pub storage: String,
     pub notify: Vec<String>,
 }
@@ -89,6 +91,11 @@ impl RuleSet {
         self.rules.len()
     }
 
+    /// Says which interfaces are recorded: what rules that name none capture on.
+    pub fn capture_on(&mut self, interfaces: Vec<String>) {
+        self.interfaces = interfaces;
+    }
+
     pub fn is_empty(&self) -> bool {
         self.rules.is_empty()
     }
@@ -112,6 +119,7 @@ struct Rule {
     /// Names of labels; empty means the event's fingerprint.
     group_by: Vec<String>,
     cooldown: Duration,
+    on_resolved: OnResolved,
     template: Template,
     storage: String,
     notify: Vec<String>,

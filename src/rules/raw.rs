@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use crate::model::{Compression, FileFormat};
+use crate::model::{Compression, FileFormat, OnResolved};
 use crate::units::{Bytes, Span};
 use crate::yaml::{List, Placed, Version};
 
@@ -25,6 +25,7 @@ pub(super) struct Rule {
     #[serde(default)]
     pub(super) group_by: Vec<Placed<String>>,
     pub(super) cooldown: Option<Placed<Span>>,
+    pub(super) on_resolved: Option<OnResolved>,
     #[serde(default)]
     pub(super) capture: Capture,
     pub(super) storage: Option<Placed<String>>,

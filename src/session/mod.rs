@@ -36,4 +36,5 @@ pub use by_hand::{NotCreated, Redriven};
 pub use effect::{Action, Effects};
 pub use input::{Failure, Input, Space};
 pub use machine::Machine;
+pub use placing::local_file_of;
 pub use settings::{Ceilings, FreeDisk, Settings, UPLOAD_BUDGET, usual_kinds};

@@ -25,7 +25,7 @@ pub(super) fn object_of(capture: &Capture, file: &SealedFile) -> String {
 
 /// Where a copy goes on this host, if a person wants one: the first file under the very name that
 /// was given, later ones with their number before the ending.
-pub(super) fn local_file_of(capture: &Capture, file: &SealedFile) -> Option<PathBuf> {
+pub fn local_file_of(capture: &Capture, file: &SealedFile) -> Option<PathBuf> {
     let path = capture.plan.placing.local_file.as_ref()?;
     if file.index == 0 {
         return Some(path.clone());

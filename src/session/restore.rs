@@ -5,6 +5,7 @@ use crate::clock::Now;
 use crate::model::{Capture, CaptureId, Saved, SealedFile, SegmentState, State, StopReason};
 
 use super::attempts::REFUSALS_UNTIL_GIVEN_UP;
+use super::progress::joined;
 use super::{Action, Effects, Machine};
 
 impl Machine {
@@ -94,7 +95,7 @@ impl Machine {
             capture.stopped_at = files().filter_map(|file| file.last_packet).max();
             capture.state = State::Sealed;
             capture.stop_reason = Some(StopReason::Interrupted);
-            capture.error = Some(match error {
+            let why = match error {
                 Some(error) => format!(
                     "the worker died while it was capturing, and not all that it left could be \
                      sealed: {error}; that stays in the spool"
@@ -105,7 +106,8 @@ impl Machine {
                 None => "the worker died while it was capturing; the file ends where it had been \
                          synced"
                     .to_owned(),
-            });
+            };
+            capture.error = joined(Some(why), capture.error.take());
         });
     }
 }

@@ -8,11 +8,14 @@
 
 pub mod format;
 pub mod mqtt;
+mod receivers;
 pub mod webhook;
 
 use std::time::Duration;
 
 use tokio::sync::oneshot;
+
+pub use receivers::Receivers;
 
 use crate::model::{Event, Outcome, Rejected};
 

@@ -1,21 +1,30 @@
 //! Settings in, storages out. The only place that reads a storage's secrets.
 
+mod azure;
+mod http;
+mod s3;
+
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
-use object_store::aws::AmazonS3Builder;
-use object_store::azure::{MicrosoftAzureBuilder, split_sas};
-use object_store::{BackoffConfig, ClientOptions, RetryConfig};
+use object_store::{BackoffConfig, Certificate, ClientOptions, RetryConfig};
 
-use super::fault::Secrets;
-use super::remote::Remote;
-use super::{AzureSettings, Error, S3Settings, name};
+pub(super) use azure::azure;
+pub(super) use http::http;
+pub(super) use s3::s3;
+
+use super::{Error, name};
 
 /// More than any credential, in bytes; keeps a wrong path from filling the memory.
 const MAX_SECRET_BYTES: u64 = 64 * 1024;
+
+/// More than the bundle of certificates of any system, in bytes.
+const MAX_CERTIFICATE_BYTES: u64 = 4 * 1024 * 1024;
+
+/// What a certificate begins with.
+const PEM: &[u8] = b"-----BEGIN CERTIFICATE-----";
 
 const CONNECT: Duration = Duration::from_secs(10);
 
@@ -37,116 +46,48 @@ fn retry() -> RetryConfig {
     }
 }
 
-fn client(endpoint: Option<&str>) -> ClientOptions {
+fn client(
+    storage: &str,
+    endpoint: Option<&str>,
+    ca_file: Option<&Path>,
+) -> Result<ClientOptions, Error> {
     let plain = endpoint.is_some_and(|endpoint| endpoint.starts_with("http://"));
-    ClientOptions::new()
+    let mut options = ClientOptions::new()
         .with_timeout_disabled()
         .with_connect_timeout(CONNECT)
         .with_read_timeout(SILENCE)
-        .with_allow_http(plain)
+        .with_allow_http(plain);
+    if let Some(path) = ca_file {
+        let pem = certificates(storage, path)?;
+        let trusted = Certificate::from_pem_bundle(&pem).map_err(|_unhelpful| Error::Settings {
+            storage: storage.to_owned(),
+            problem: format!("ca_file {} holds no certificate in PEM", path.display()),
+        })?;
+        options = options.with_no_system_certificates(true);
+        for certificate in trusted {
+            options = options.with_root_certificate(certificate);
+        }
+    }
+    Ok(options)
 }
 
-pub(super) fn azure(storage: &str, settings: &AzureSettings) -> Result<Remote, Error> {
-    let AzureSettings { account, container, endpoint, account_key_file, sas_file } = settings;
-    let problem = |problem: String| Error::Settings { storage: storage.to_owned(), problem };
-    plain("account", account).and_then(|()| plain("container", container)).map_err(problem)?;
-    let endpoint = endpoint.as_deref().map(address).transpose().map_err(problem)?;
-    let mut builder = MicrosoftAzureBuilder::new()
-        .with_account(account)
-        .with_container_name(container)
-        .with_retry(retry())
-        .with_client_options(client(endpoint));
-    let mut secrets = Secrets::default();
-    builder = match (account_key_file, sas_file) {
-        (Some(path), None) => {
-            let key = secret(storage, "account_key_file", path)?;
-            secrets.keep(&key);
-            builder.with_access_key(key)
-        }
-        (None, Some(path)) => {
-            let text = secret(storage, "sas_file", path)?;
-            // People paste the whole URL as often as the token.
-            let token = text.split_once('?').map_or(text.as_str(), |(_url, token)| token);
-            let pairs = split_sas(token).map_err(|_may_quote_it| {
-                problem(format!("{} holds no SAS as in sv=..&sig=..", path.display()))
-            })?;
-            secrets.keep(token);
-            let signatures = || pairs.iter().filter(|(key, _)| key == "sig");
-            signatures().for_each(|(_, signature)| secrets.keep(signature));
-            if signatures().count() == 0 {
-                return Err(problem(format!("the SAS in {} has no sig=", path.display())));
-            }
-            builder.with_sas_authorization(pairs)
-        }
-        (Some(_), Some(_)) | (None, None) => {
-            return Err(problem("give one of account_key_file and sas_file".to_owned()));
-        }
-    };
-    let base = match endpoint {
-        Some(endpoint) => {
-            builder = builder.with_endpoint(endpoint.to_owned());
-            format!("{endpoint}/{container}")
-        }
-        None => format!("https://{account}.blob.core.windows.net/{container}"),
-    };
-    let objects = builder.build().map_err(|error| problem(secrets.scrub(&error.to_string())))?;
-    let objects = Arc::new(objects);
-    Ok(Remote {
+/// The content of a file of certificates that holds at least one.
+fn certificates(storage: &str, path: &Path) -> Result<Vec<u8>, Error> {
+    let failed = |source| Error::Secret {
         storage: storage.to_owned(),
-        kind: "azure",
-        parts: Some(Arc::clone(&objects) as _),
-        // A shared access signature cannot sign another one.
-        signer: account_key_file.as_ref().map(|_| Arc::clone(&objects) as _),
-        objects,
-        base,
-        secrets,
-    })
-}
-
-pub(super) fn s3(storage: &str, settings: &S3Settings) -> Result<Remote, Error> {
-    let S3Settings { bucket, region, endpoint, access_key_id, secret_access_key_file } = settings;
-    let problem = |problem: String| Error::Settings { storage: storage.to_owned(), problem };
-    plain("bucket", bucket).and_then(|()| plain("region", region)).map_err(problem)?;
-    let endpoint = endpoint.as_deref().map(address).transpose().map_err(problem)?;
-    let mut builder = AmazonS3Builder::new()
-        .with_bucket_name(bucket)
-        .with_region(region)
-        .with_retry(retry())
-        .with_client_options(client(endpoint))
-        .with_virtual_hosted_style_request(endpoint.is_none());
-    let mut secrets = Secrets::default();
-    builder = match (access_key_id, secret_access_key_file) {
-        (Some(id), Some(path)) => {
-            let key = secret(storage, "secret_access_key_file", path)?;
-            secrets.keep(&key);
-            builder.with_access_key_id(id).with_secret_access_key(key)
-        }
-        // The role of the machine, from its instance metadata.
-        (None, None) => builder,
-        (Some(_), None) | (None, Some(_)) => {
-            let both = "give both access_key_id and secret_access_key_file, or neither to use the \
-                        role of the machine";
-            return Err(problem(both.to_owned()));
-        }
+        key: "ca_file",
+        path: path.to_owned(),
+        source,
     };
-    let base = match endpoint {
-        Some(endpoint) => {
-            builder = builder.with_endpoint(endpoint);
-            format!("{endpoint}/{bucket}")
-        }
-        None => format!("https://{bucket}.s3.{region}.amazonaws.com"),
-    };
-    let objects = builder.build().map_err(|error| problem(secrets.scrub(&error.to_string())))?;
-    let objects = Arc::new(objects);
-    Ok(Remote {
-        storage: storage.to_owned(),
-        kind: "s3",
-        parts: Some(Arc::clone(&objects) as _),
-        signer: Some(Arc::clone(&objects) as _),
-        objects,
-        base,
-        secrets,
-    })
+    let mut pem = Vec::new();
+    File::open(path)
+        .and_then(|file| file.take(MAX_CERTIFICATE_BYTES).read_to_end(&mut pem))
+        .map_err(failed)?;
+    if !pem.windows(PEM.len()).any(|window| window == PEM) {
+        let problem = "there is no certificate in PEM in it";
+        return Err(failed(io::Error::new(io::ErrorKind::InvalidData, problem)));
+    }
+    Ok(pem)
 }
 
 /// These become part of a URL.
@@ -191,17 +132,8 @@ fn secret(storage: &str, key: &'static str, path: &Path) -> Result<String, Error
 mod tests {
     use super::*;
 
-    fn azure_settings() -> AzureSettings {
-        AzureSettings {
-            account: "net".to_owned(),
-            container: "captures".to_owned(),
-            endpoint: None,
-            account_key_file: None,
-            sas_file: None,
-        }
-    }
-
-    fn file(text: &str) -> (tempfile::TempDir, std::path::PathBuf) {
+    /// A file with a secret, and the folder that keeps it.
+    pub(super) fn file(text: &str) -> (tempfile::TempDir, std::path::PathBuf) {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("secret");
         std::fs::write(&path, text).unwrap();
@@ -209,52 +141,9 @@ mod tests {
     }
 
     #[test]
-    fn exactly_one_azure_credential_is_given() {
-        let text = azure("archive", &azure_settings()).unwrap_err().to_string();
-        assert!(text.contains("give one of account_key_file and sas_file"), "{text}");
-    }
-
-    #[test]
-    fn a_wrong_secret_is_never_repeated() {
-        for text in ["k3y-that-is-not-base64!", "", "\u{0}"] {
-            let (_folder, path) = file(text);
-            let key = AzureSettings { account_key_file: Some(path.clone()), ..azure_settings() };
-            let sas = AzureSettings { sas_file: Some(path), ..azure_settings() };
-            for settings in [key, sas] {
-                let error = azure("archive", &settings).unwrap_err();
-                assert!(!format!("{error} {error:?}").contains("k3y-that"), "{error:?}");
-            }
-        }
-    }
-
-    #[test]
-    fn an_endpoint_with_a_credential_in_it_is_refused_and_not_repeated() {
-        for endpoint in ["https://u:s3cr3t@h", "https://h?sig=s3cr3t", "ftp://s3cr3t", "http://"] {
-            let settings =
-                AzureSettings { endpoint: Some(endpoint.to_owned()), ..azure_settings() };
-            let text = azure("archive", &settings).unwrap_err().to_string();
-            assert!(text.contains("endpoint has to") && !text.contains("s3cr3t"), "{text}");
-        }
-    }
-
-    #[test]
-    fn half_of_an_s3_credential_is_refused() {
-        let settings = S3Settings {
-            bucket: "b".to_owned(),
-            region: "eu-central-1".to_owned(),
-            endpoint: None,
-            access_key_id: Some("k".to_owned()),
-            secret_access_key_file: None,
-        };
-        let text = s3("bucket", &settings).unwrap_err().to_string();
-        assert!(text.contains("give both access_key_id"), "{text}");
-    }
-
-    #[test]
-    fn a_secret_file_that_is_missing_is_named_with_its_key() {
-        let settings =
-            AzureSettings { account_key_file: Some("/nonexistent/k".into()), ..azure_settings() };
-        let text = azure("archive", &settings).unwrap_err().to_string();
-        assert!(text.contains("reading account_key_file /nonexistent/k"), "{text}");
+    fn a_file_without_certificates_is_refused() {
+        let (_folder, path) = file("no certificate");
+        let text = client("archive", None, Some(&path)).unwrap_err().to_string();
+        assert!(text.contains("ca_file") && text.contains("no certificate in PEM"), "{text}");
     }
 }

@@ -29,12 +29,15 @@ mod fault;
 mod name;
 mod parts;
 mod place;
+mod proof;
 mod put;
 mod remote;
+mod settings;
 mod verify;
+mod wire;
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -42,42 +45,12 @@ use bytes::Bytes;
 use futures_util::stream::BoxStream;
 
 pub use error::{Conflict, Content, Error};
+pub use settings::{AzureSettings, HttpSettings, ManagedIdentity, S3Settings, Settings, Verify};
 
 use crate::clock;
 use crate::model::{Receipt, Segment, Transfer};
 use directory::Directory;
 use remote::Remote;
-
-/// Settings of one named storage.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Settings {
-    Directory { path: PathBuf },
-    Azure(AzureSettings),
-    S3(S3Settings),
-}
-
-/// Azure Blob Storage. Exactly one of the secrets is given.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AzureSettings {
-    pub account: String,
-    pub container: String,
-    /// Another address than `https://<account>.blob.core.windows.net`, as for Azurite.
-    pub endpoint: Option<String>,
-    pub account_key_file: Option<PathBuf>,
-    pub sas_file: Option<PathBuf>,
-}
-
-/// S3 and what speaks its language. Key and secret are given together; without both, the role of
-/// the machine is asked for a credential.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct S3Settings {
-    pub bucket: String,
-    pub region: String,
-    /// Another address than AWS's, as for MinIO; bucket names then go into the path.
-    pub endpoint: Option<String>,
-    pub access_key_id: Option<String>,
-    pub secret_access_key_file: Option<PathBuf>,
-}
 
 #[derive(Debug)]
 enum Storage {
@@ -105,6 +78,7 @@ impl Storages {
                 }
                 Settings::Azure(azure) => Storage::Remote(build::azure(name, azure)?),
                 Settings::S3(s3) => Storage::Remote(build::s3(name, s3)?),
+                Settings::Http(http) => Storage::Remote(build::http(name, http)?),
             };
             Ok((name.clone(), storage))
         };
@@ -112,11 +86,11 @@ impl Storages {
         Ok(Self { by_name: Arc::new(by_name) })
     }
 
-    /// The name of every storage, and its kind: `directory`, `azure` or `s3`.
+    /// The name of every storage, and its kind: `directory`, `azure`, `s3` or `http`.
     pub fn kinds(&self) -> impl Iterator<Item = (&str, &'static str)> {
         self.by_name.iter().map(|(name, storage)| match storage {
             Storage::Directory(_) => (name.as_str(), "directory"),
-            Storage::Remote(remote) => (name.as_str(), remote.kind),
+            Storage::Remote(remote) => (name.as_str(), remote.dialect.word()),
         })
     }
 
@@ -228,7 +202,7 @@ impl Storages {
                 doing: "removing an object",
                 reason: format!(
                     "only a directory is cleared by the worker, and this is {}",
-                    remote.kind
+                    remote.dialect.word()
                 ),
             }),
         }

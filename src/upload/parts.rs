@@ -1,17 +1,23 @@
 //! A large file in parts, each of which is sent once: also when the process dies in between.
 //!
-//! How far it is stands in a [`Transfer`], with the storage's own names of the upload and of its
-//! parts. What failed leaves its parts at the storage for the next attempt; only a file that is not
+//! How far it is stands in a [`Transfer`], with the storage's own name of the upload, and of each part
+//! the storage's name and the SHA-256 of what was sent. What failed leaves its parts at the storage for the next attempt; only a file that is not
 //! what was sealed, and an object that stands already, end an upload. So a bucket should have a rule
 //! that removes parts of uploads that nobody completes; Azure does so by itself after a week.
 
+use std::sync::Arc;
+
+use bytes::Bytes;
 use object_store::multipart::{MultipartStore, PartId};
 use object_store::path::Path;
-use object_store::{PutMultipartOptions, PutPayload};
+use object_store::{Attributes, PutMultipartOptions, PutPayload};
 
 use super::Error;
+use super::proof::{Claim, S3_SHA256};
 use super::put::{Spooled, attributes};
-use super::remote::Remote;
+use super::remote::{Dialect, Remote};
+use super::verify::{base64, hexadecimal, md5, sha256};
+use super::wire::Aside;
 use crate::model::{Segment, Transfer};
 
 const MIB: u64 = 1024 * 1024;
@@ -32,8 +38,8 @@ pub(super) type Progress<'a> = &'a (dyn Fn(Transfer) + Send + Sync);
 /// How sending ended.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Ending {
-    /// The storage has put the parts together.
-    Completed,
+    /// The storage has put the parts together; what the object's metadata has to say now.
+    Completed(Option<Claim>),
     /// Something stands under the name, be it our own from an attempt whose answer was lost.
     Taken,
     /// The storage does not know what the transfer names.
@@ -90,11 +96,12 @@ impl Upload<'_> {
     }
 
     async fn begin(&self) -> Result<Transfer, Error> {
-        // Azure takes attributes only where the parts are put together.
-        let mut options = PutMultipartOptions::default();
-        if self.remote.kind == "s3" {
-            options.attributes = attributes(&self.segment.file);
-        }
+        let attributes = match self.remote.dialect {
+            Dialect::S3 => attributes(&self.segment.file),
+            // It takes them where the parts are put together.
+            Dialect::Azure | Dialect::Http => Attributes::new(),
+        };
+        let options = PutMultipartOptions { attributes, ..PutMultipartOptions::default() };
         let begin = self.store.create_multipart_opts(self.path, options);
         let upload = self.remote.step("beginning an upload in parts", 0, begin).await?;
         Ok(Transfer {
@@ -114,35 +121,73 @@ impl Upload<'_> {
         mut transfer: Transfer,
         progress: Progress<'_>,
     ) -> Result<Ending, Error> {
-        let mut at = 0;
-        while file.left() > 0 {
-            let part = file.next(transfer.part_bytes).await?;
-            if at >= transfer.parts.len() {
-                let bytes = transfer.part_bytes;
-                let payload = PutPayload::from_bytes(part);
-                let put = self.store.put_part(self.path, &transfer.upload, at, payload);
-                let sent = known(put);
-                match self.remote.step("writing a part of an object", bytes, sent).await? {
-                    Some(part) => transfer.parts.push(part.content_id),
-                    None => return Ok(Ending::Forgotten),
-                }
-                progress(transfer.clone());
+        let mut hashes = Vec::new();
+        for at in 0.. {
+            if file.left() == 0 {
+                break;
             }
-            at += 1;
+            let content = file.next(transfer.part_bytes).await?;
+            let hash = sha256(&content);
+            hashes.extend(hash);
+            // A part that was read wrongly from the spool before is not what the file holds now.
+            if transfer.parts.get(at).is_some_and(|part| part.ends_with(&hexadecimal(&hash))) {
+                continue;
+            }
+            transfer.parts.truncate(at);
+            let Some(part) = self.put(at, &transfer, content).await? else {
+                return Ok(Ending::Forgotten);
+            };
+            transfer.parts.push(format!("{} {}", part.content_id, hexadecimal(&hash)));
+            progress(transfer.clone());
         }
         if let Err(error) = file.finish() {
             self.give_up(&transfer).await;
             return Err(error);
         }
-        self.complete(transfer).await
+        let ending = self.complete(&transfer, &hashes).await?;
+        if ending == Ending::Taken {
+            self.give_up(&transfer).await;
+        }
+        Ok(ending)
     }
 
-    async fn complete(&self, transfer: Transfer) -> Result<Ending, Error> {
-        let content_ids = transfer.parts.into_iter();
-        let parts = content_ids.map(|content_id| PartId { content_id }).collect();
+    async fn put(
+        &self,
+        at: usize,
+        transfer: &Transfer,
+        content: Bytes,
+    ) -> Result<Option<PartId>, Error> {
+        let mut aside = Aside::of("PUT", self.path.as_ref());
+        if self.remote.dialect == Dialect::Azure {
+            aside = aside.saying("content-md5", md5(&content));
+        }
+        let (aside, payload) = (Arc::new(aside), PutPayload::from_bytes(content));
+        let put = self.store.put_part(self.path, &transfer.upload, at, payload);
+        let sent = known(aside.around(put));
+        self.remote.step("writing a part of an object", transfer.part_bytes, sent).await
+    }
+
+    async fn complete(&self, transfer: &Transfer, hashes: &[u8]) -> Result<Ending, Error> {
+        let content_id = |part: &String| part.rsplit_once(' ').map_or("", |(id, _)| id).to_owned();
+        let parts: Vec<_> =
+            transfer.parts.iter().map(|part| PartId { content_id: content_id(part) }).collect();
+        let azure = self.remote.dialect == Dialect::Azure;
+        let mut aside = Aside::of(if azure { "PUT" } else { "POST" }, self.path.as_ref());
+        if self.remote.conditional {
+            aside = aside.saying_new();
+        }
+        if azure {
+            aside = aside.saying("x-ms-meta-sha256", &self.segment.file.sha256);
+        }
+        let aside = Arc::new(aside);
+        let complete = self.store.complete_multipart(self.path, &transfer.upload, parts);
         let complete = async {
-            match known(self.store.complete_multipart(self.path, &transfer.upload, parts)).await {
-                Ok(Some(_)) => Ok(Ending::Completed),
+            match known(aside.around(complete)).await {
+                Ok(Some(put)) if azure => Ok(Ending::Completed(put.e_tag.map(Claim::Version))),
+                Ok(Some(_)) => {
+                    let value = base64(&sha256(hashes));
+                    Ok(Ending::Completed(Some(Claim::Checksum { header: S3_SHA256, value })))
+                }
                 Ok(None) => Ok(Ending::Forgotten),
                 Err(
                     object_store::Error::AlreadyExists { .. }

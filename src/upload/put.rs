@@ -1,6 +1,7 @@
 //! A file out of the spool into an object store, in pieces of bounded size.
 
 use std::io;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use object_store::path::Path;
@@ -9,8 +10,11 @@ use tokio::fs::File;
 use tokio::io::AsyncReadExt as _;
 
 use super::Error;
-use super::remote::Remote;
-use super::verify::{Digest, sealed};
+use super::parts::PART_BYTES;
+use super::proof::{Claim, S3_SHA256, SHA256};
+use super::remote::{Dialect, Remote};
+use super::verify::{Digest, base64, md5, sealed, sha256};
+use super::wire::Aside;
 use crate::model::SealedFile;
 
 /// A sealed file that is open for reading, and what was read of it so far.
@@ -85,15 +89,73 @@ pub(super) async fn whole(
     path: &Path,
     record: &SealedFile,
     mut file: Spooled<'_>,
-) -> Result<(), Error> {
+) -> Result<Option<Claim>, Error> {
     let content = file.next(record.size_bytes).await?;
     file.finish()?;
-    let attributes = attributes(record);
-    let options = PutOptions { mode: PutMode::Create, attributes, ..PutOptions::default() };
+    let mut aside = Aside::of("PUT", path.as_ref());
+    let claim = match remote.dialect {
+        Dialect::Azure => {
+            let value = md5(&content);
+            aside = aside.saying("content-md5", value.clone());
+            Some(Claim::Checksum { header: "content-md5", value })
+        }
+        Dialect::S3 => {
+            let value = base64(&sha256(&content));
+            Some(Claim::Checksum { header: S3_SHA256, value })
+        }
+        Dialect::Http => None,
+    };
+    let taken = put(remote, path, record, aside, PutPayload::from_bytes(content)).await?;
+    Ok(claim.filter(|_| !taken))
+}
+
+/// Sends a file of any size in one request that replaces nothing, never more than a little of it in
+/// memory: for servers that know no parts.
+///
+/// # Errors
+/// As for [`whole`].
+pub(super) async fn streamed(
+    remote: &Remote,
+    path: &Path,
+    record: &SealedFile,
+    mut file: Spooled<'_>,
+) -> Result<(), Error> {
+    while file.left() > 0 {
+        file.next(PART_BYTES).await?;
+    }
+    file.finish()?;
+    let aside = Aside::of("PUT", path.as_ref()).with_file(record.path.clone());
+    put(remote, path, record, aside, PutPayload::new()).await.map(drop)
+}
+
+/// Whether something stands under the name already.
+async fn put(
+    remote: &Remote,
+    path: &Path,
+    record: &SealedFile,
+    mut aside: Aside,
+    payload: PutPayload,
+) -> Result<bool, Error> {
+    let mode = match remote.dialect {
+        Dialect::Azure | Dialect::S3 if remote.conditional => PutMode::Create,
+        Dialect::Azure | Dialect::S3 => PutMode::Overwrite,
+        Dialect::Http => {
+            if remote.conditional {
+                aside = aside.saying_new();
+            }
+            PutMode::Overwrite
+        }
+    };
+    let options = PutOptions { mode, attributes: attributes(record), ..PutOptions::default() };
+    let aside = Arc::new(aside);
     let put = async {
-        match remote.objects().put_opts(path, PutPayload::from_bytes(content), options).await {
-            Err(object_store::Error::AlreadyExists { .. }) => Ok(()),
-            result => result.map(drop),
+        match aside.around(remote.objects().put_opts(path, payload, options)).await {
+            Ok(_) => Ok(false),
+            Err(
+                object_store::Error::AlreadyExists { .. }
+                | object_store::Error::Precondition { .. },
+            ) => Ok(true),
+            Err(error) => Err(error),
         }
     };
     remote.step("writing an object", record.size_bytes, put).await
@@ -101,5 +163,5 @@ pub(super) async fn whole(
 
 pub(super) fn attributes(file: &SealedFile) -> Attributes {
     let sha256 = AttributeValue::from(file.sha256.clone());
-    Attributes::from_iter([(Attribute::Metadata("sha256".into()), sha256)])
+    Attributes::from_iter([(Attribute::Metadata(SHA256.into()), sha256)])
 }

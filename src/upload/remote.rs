@@ -1,8 +1,8 @@
-//! An object store on the network: Azure Blob Storage, S3 and what speaks its language.
+//! A storage on the network: Azure Blob Storage, S3 and what speaks its language, WebDAV.
 //!
-//! One attempt asks first, sends only where nothing stands under the name, and reads back in any
-//! case. Object stores offer a conditional create for one request, not for an upload in parts; for
-//! those the question before is what keeps another object from being replaced.
+//! One attempt asks first, sends only where nothing stands under the name, on the condition that
+//! this is still so, and has it proved in any case. A server that knows no such condition has only
+//! the question before to keep another object from being replaced.
 
 use std::fmt;
 use std::future::Future;
@@ -18,11 +18,12 @@ use object_store::signer::Signer;
 use object_store::{GetOptions, GetRange, ObjectStore, ObjectStoreExt as _};
 use reqwest::Method;
 
-use super::error::{Conflict, Content, Error};
+use super::error::Error;
 use super::fault::{self, Secrets};
 use super::parts::{Ending, PART_BYTES, Progress, Upload};
+use super::proof::Claim;
 use super::put::{self, Spooled};
-use super::verify::{Digest, sealed};
+use super::settings::Verify;
 use super::{deadline, name};
 use crate::model::{Segment, Transfer};
 
@@ -32,10 +33,29 @@ const PROBE: &str = "hindsight-check";
 /// What S3 and a user delegation key of Azure allow.
 const LONGEST_LINK: Duration = Duration::from_secs(7 * 24 * 3600);
 
+/// What is spoken to a storage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Dialect {
+    Azure,
+    S3,
+    Http,
+}
+
+impl Dialect {
+    /// Its word in the configuration.
+    pub(super) const fn word(self) -> &'static str {
+        match self {
+            Self::Azure => "azure",
+            Self::S3 => "s3",
+            Self::Http => "http",
+        }
+    }
+}
+
 /// One named container or bucket.
 pub(super) struct Remote {
     pub(super) storage: String,
-    pub(super) kind: &'static str,
+    pub(super) dialect: Dialect,
     pub(super) objects: Arc<dyn ObjectStore>,
     /// Takes an upload in parts that outlives the process; absent where there is no such thing.
     pub(super) parts: Option<Arc<dyn MultipartStore>>,
@@ -43,12 +63,15 @@ pub(super) struct Remote {
     pub(super) signer: Option<Arc<dyn Signer>>,
     /// The address of the container, without a slash at its end and without a credential.
     pub(super) base: String,
+    /// It takes the condition that nothing stands under a name.
+    pub(super) conditional: bool,
+    pub(super) verify: Verify,
     pub(super) secrets: Secrets,
 }
 
 impl fmt::Debug for Remote {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Remote").field("kind", &self.kind).field("base", &self.base).finish()
+        f.debug_struct("Remote").field("dialect", &self.dialect).field("base", &self.base).finish()
     }
 }
 
@@ -73,22 +96,23 @@ impl Remote {
         progress: Progress<'_>,
     ) -> Result<String, Error> {
         let path = self.path(&segment.object)?;
-        match (self.standing(&path).await?, transfer) {
-            (Standing::There, None) => {}
+        let claim = match (self.standing(&path).await?, transfer) {
+            (Standing::There, None) => None,
             (Standing::There, Some(left)) => {
                 if let Some(store) = &self.parts {
                     let store = store.as_ref();
                     Upload { remote: self, store, path: &path, segment }.give_up(&left).await;
                 }
+                None
             }
             (standing, transfer) => {
                 let Some(file) = Spooled::open(&segment.file).await? else {
                     return Err(self.missing(standing, segment));
                 };
-                self.send(&path, segment, file, transfer, progress).await?;
+                self.send(&path, segment, file, transfer, progress).await?
             }
-        }
-        self.compare(&path, segment).await?;
+        };
+        self.prove(&path, segment, claim).await?;
         Ok(format!("{}/{}", self.base, segment.object))
     }
 
@@ -103,6 +127,8 @@ impl Remote {
         }
     }
 
+    /// Gives back what the object's metadata has to say afterwards; nothing where something stands
+    /// under the name that this attempt has not put there.
     async fn send(
         &self,
         path: &Path,
@@ -110,30 +136,35 @@ impl Remote {
         file: Spooled<'_>,
         transfer: Option<Transfer>,
         progress: Progress<'_>,
-    ) -> Result<(), Error> {
-        let store = match &self.parts {
-            Some(store) if segment.file.size_bytes > PART_BYTES => store.as_ref(),
-            Some(_) | None => return put::whole(self, path, &segment.file, file).await,
+    ) -> Result<Option<Claim>, Error> {
+        let record = &segment.file;
+        if record.size_bytes <= PART_BYTES {
+            return put::whole(self, path, record, file).await;
+        }
+        let Some(store) = &self.parts else {
+            return put::streamed(self, path, record, file).await.map(|()| None);
         };
-        let upload = Upload { remote: self, store, path, segment };
+        let upload = Upload { remote: self, store: store.as_ref(), path, segment };
         let resumed = transfer.is_some();
-        if upload.send(file, transfer, progress).await? != Ending::Forgotten {
-            return Ok(());
-        }
-        // The answer to the completion may have been lost: then the upload is over, not gone.
-        if matches!(self.standing(path).await?, Standing::There) {
-            return Ok(());
-        }
-        if let (true, Some(file)) = (resumed, Spooled::open(&segment.file).await?) {
-            if upload.send(file, None, progress).await? != Ending::Forgotten {
-                return Ok(());
+        let mut ending = upload.send(file, transfer, progress).await?;
+        if ending == Ending::Forgotten {
+            // The answer to the completion may have been lost: then the upload is over, not gone.
+            if matches!(self.standing(path).await?, Standing::There) {
+                return Ok(None);
+            }
+            if let (true, Some(file)) = (resumed, Spooled::open(record).await?) {
+                ending = upload.send(file, None, progress).await?;
             }
         }
-        Err(Error::Unavailable {
-            storage: self.storage.clone(),
-            doing: "writing an object in parts",
-            reason: "the storage does not know the upload that it has begun".to_owned(),
-        })
+        match ending {
+            Ending::Completed(claim) => Ok(claim),
+            Ending::Taken => Ok(None),
+            Ending::Forgotten => Err(Error::Unavailable {
+                storage: self.storage.clone(),
+                doing: "writing an object in parts",
+                reason: "the storage does not know the upload that it has begun".to_owned(),
+            }),
+        }
     }
 
     /// A URL that lets anybody read the object for some time.
@@ -210,35 +241,6 @@ impl Remote {
             Err(error @ Error::Denied { .. }) => Ok(Standing::NotTold(error)),
             result => result,
         }
-    }
-
-    /// Reads the object back.
-    async fn compare(&self, path: &Path, segment: &Segment) -> Result<(), Error> {
-        let sealed = sealed(&segment.file);
-        let read = async {
-            let object = self.objects.get(path).await?;
-            let size_bytes = object.meta.size;
-            if size_bytes != sealed.size_bytes {
-                return Ok(Content { size_bytes, sha256: None });
-            }
-            let mut digest = Digest::default();
-            let mut stream = object.into_stream();
-            while let Some(chunk) = stream.try_next().await? {
-                digest.take(&chunk);
-            }
-            Ok(digest.finish())
-        };
-        let found = self.step("reading an object back", sealed.size_bytes, read).await?;
-        if found == sealed {
-            return Ok(());
-        }
-        Err(Error::Conflict(Box::new(Conflict {
-            storage: self.storage.clone(),
-            object: segment.object.clone(),
-            path: segment.file.path.clone(),
-            sealed,
-            found,
-        })))
     }
 
     fn path(&self, object: &str) -> Result<Path, Error> {

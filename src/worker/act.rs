@@ -3,18 +3,29 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
+use futures_util::future::join_all;
 use tokio::sync::mpsc;
 use tokio::task::JoinError;
 
-use crate::capture;
-use crate::durable;
-use crate::model::{Capture, CaptureId, Notice, Report, Segment, State, Totals};
+use crate::model::{
+    AboutCapture, Body, Capture, CaptureId, Notice, Receipt, Report, Segment, State, Totals,
+    Transfer,
+};
 use crate::session::{Action, Failure, Input};
-use crate::spawn;
+use crate::telemetry::metrics;
+use crate::upload::{self, Storages};
+use crate::{capture, clock, durable, spawn};
 
 use super::run_loop::Loop;
-use super::spool;
+use super::{count, spool};
+
+/// How long the links of a notice open: over a weekend.
+const LINKS_LAST: Duration = Duration::from_secs(72 * 3600);
+
+/// How long making them may take: signing needs the network only where the machine has a role.
+const LINKS_PATIENCE: Duration = Duration::from_secs(10);
 
 /// How the message of a failure ends that is a bug of ours.
 const PANICKED: &str = "failed inside the worker; its log says where";
@@ -36,10 +47,15 @@ impl Loop {
             }
             Action::Stop { capture, reason } => self.engine.stop(&capture, reason),
             Action::SealLeftovers { capture, recorded } => self.seal_leftovers(capture, recorded),
-            Action::Upload { storage, segment, .. } => self.upload(storage, segment),
+            Action::Upload { storage, segment, transfer, local_file } => {
+                self.upload(Upload { storage, segment, transfer, local_file });
+            }
             Action::Remove { capture, index, path } => self.remove(capture, index, path),
             Action::Send(notice) => self.send(notice),
-            Action::Ended(capture) => tell_end(&capture),
+            Action::Ended(capture) => {
+                count::ended(&capture);
+                tell_end(&capture);
+            }
             Action::GivenUp(notice) => tracing::error!(
                 notifier = %notice.notifier,
                 notice = %notice.id,
@@ -71,23 +87,35 @@ impl Loop {
         self.back(async move { resumed(spawn::blocking(work).await) }, lost);
     }
 
-    fn upload(&self, storage: String, segment: Box<Segment>) {
-        let storages = Arc::clone(&self.storages);
+    fn upload(&self, upload: Upload) {
+        let (storages, results) = (Arc::clone(&self.storages), self.results.clone());
+        let (capture, index) = (upload.segment.capture.clone(), upload.segment.file.index);
         let lost = Input::Uploaded {
-            capture: segment.capture.clone(),
-            index: segment.file.index,
-            result: panicked(format!("uploading {} {PANICKED}", segment.object)),
+            capture: capture.clone(),
+            index,
+            result: panicked(format!("uploading {} {PANICKED}", upload.segment.object)),
         };
         let work = async move {
-            let result = storages.store(&storage, &segment, None, |_part| {}).await;
-            if let Err(error) = &result {
-                tracing::warn!(%storage, object = %segment.object, %error, "upload failed");
+            let name = upload.storage.clone();
+            let bytes = upload.segment.file.size_bytes;
+            metrics::UPLOAD_ATTEMPTS.add(&[&name], 1);
+            let began = clock::boot_time();
+            let result = upload.run(&storages, &results).await;
+            match &result {
+                Ok(_receipt) => {
+                    metrics::UPLOAD_BYTES.add(&[&name], bytes);
+                    metrics::UPLOAD_SECONDS.took(&[&name], clock::boot_time().since(began));
+                }
+                Err(error) => {
+                    metrics::UPLOAD_FAILURES.add(&[&name], 1);
+                    tracing::warn!(storage = %name, %capture, index, %error, "upload failed");
+                }
             }
             let result = result.map_err(|error| Failure {
                 transient: error.is_transient(),
                 message: error.to_string(),
             });
-            Input::Uploaded { capture: segment.capture, index: segment.file.index, result }
+            Input::Uploaded { capture, index, result }
         };
         self.back(work, lost);
     }
@@ -112,15 +140,22 @@ impl Loop {
     }
 
     fn send(&self, notice: Box<Notice>) {
-        let notifiers = Arc::clone(&self.notifiers);
+        let (notifiers, storages) = (Arc::clone(&self.notifiers), Arc::clone(&self.storages));
         let lost = Input::Notified {
             notice: notice.id.clone(),
             result: panicked(format!("sending a notice to '{}' {PANICKED}", notice.notifier)),
         };
         let work = async move {
+            let mut notice = *notice;
+            if let Body::Capture(about) = &mut notice.body {
+                add_links(about, &storages).await;
+            }
+            let name = notice.notifier.as_str();
+            metrics::NOTICE_ATTEMPTS.add(&[name], 1);
             let result = notifiers.send(&notice).await;
             if let Err(error) = &result {
-                tracing::warn!(notifier = %notice.notifier, notice = %notice.id, %error, "notice failed");
+                metrics::NOTICE_FAILURES.add(&[name], 1);
+                tracing::warn!(notifier = %name, notice = %notice.id, %error, "notice failed");
             }
             let result = result.map_err(|error| Failure {
                 transient: error.is_transient(),
@@ -133,6 +168,64 @@ impl Loop {
 
     fn back(&self, work: impl Future<Output = Input> + Send + 'static, lost: Input) {
         back(self.results.clone(), work, lost);
+    }
+}
+
+/// One attempt to store a segment.
+struct Upload {
+    /// Empty where the local file is all that is asked for.
+    storage: String,
+    segment: Box<Segment>,
+    transfer: Option<Box<Transfer>>,
+    local_file: Option<PathBuf>,
+}
+
+impl Upload {
+    /// To the storage first, because packets that leave the host are safe.
+    async fn run(
+        self,
+        storages: &Storages,
+        results: &mpsc::Sender<Input>,
+    ) -> Result<Receipt, upload::Error> {
+        let Self { storage, segment, transfer, local_file } = self;
+        let stored = if storage.is_empty() {
+            None
+        } else {
+            // A progress that finds the queue full is left out: the next one says it as well.
+            let progress = |transfer| drop(results.try_send(Input::Transfer(transfer)));
+            let transfer = transfer.map(|transfer| *transfer);
+            Some(storages.store(&storage, &segment, transfer, progress).await?)
+        };
+        let Some(path) = local_file else {
+            return stored.ok_or(upload::Error::Unknown(storage));
+        };
+        Storages::place(&path, &segment).await?;
+        Ok(stored.unwrap_or_else(|| Receipt {
+            storage,
+            object: segment.object.clone(),
+            location: path.display().to_string(),
+            size_bytes: segment.file.size_bytes,
+            sha256: segment.file.sha256.clone(),
+            verified_at: clock::wall_time(),
+        }))
+    }
+}
+
+/// Puts addresses that open without an account into a notice, where the storage can make them. They
+/// are secrets: made at each attempt, and never kept. A notice goes out without them as well.
+async fn add_links(about: &mut AboutCapture, storages: &Storages) {
+    let storage = &about.storage;
+    let links = about.files.iter().map(|file| storages.link(storage, &file.object, LINKS_LAST));
+    let made = join_all(links.collect::<Vec<_>>());
+    let Ok(made) = tokio::time::timeout(LINKS_PATIENCE, made).await else {
+        tracing::debug!(%storage, "no links in time");
+        return;
+    };
+    for (file, link) in about.files.iter_mut().zip(made) {
+        match link {
+            Ok(link) => file.link = link,
+            Err(error) => tracing::debug!(%storage, %error, "a notice goes out without a link"),
+        }
     }
 }
 

@@ -10,93 +10,117 @@ use tokio::sync::oneshot;
 
 use crate::clock::{self, Now};
 use crate::journal;
-use crate::model::{Capture, Health, State, StopReason};
+use crate::model::{Capture, Change, Decision, Health, State, StopReason, Tally};
 use crate::session::{Effects, Input};
 use crate::spawn;
 use crate::upload::Storages;
 
 use super::request::{ConfigurationStatus, Request, SpoolStatus, Status, StopAnswer, StorageCheck};
-use super::run_loop::Loop;
-use super::stored;
+use super::run_loop::{Loop, Reply};
+use super::stored::{self, StoredFile};
 
 /// How long a storage may take to say that it is there.
 const CHECK_PATIENCE: Duration = Duration::from_secs(15);
 
 impl Loop {
-    /// Answers one request; a stop goes through the machine.
-    pub(super) fn answer(&mut self, request: Request, now: Now, effects: &mut Effects) {
-        let journal = self.journal.clone();
+    /// Answers one request, now, later, or by the reply once the batch is durable.
+    pub(super) fn answer(
+        &mut self,
+        request: Request,
+        now: Now,
+        effects: &mut Effects,
+    ) -> Option<Reply> {
         match request {
             // The loop takes deliveries before it comes here.
             Request::Deliver(delivery) => drop(delivery),
-            Request::Captures { limit, reply } => {
-                let open = self.open();
-                spawn::task("captures", async move {
-                    if let Some(mut captures) = answered(journal.captures(limit).await) {
-                        captures.iter_mut().for_each(|capture| freshen(capture, &open));
-                        drop(reply.send(captures));
-                    }
-                });
-            }
-            Request::Capture { key, reply } => {
-                let open = self.open();
-                spawn::task("capture", async move {
-                    if let Some(mut found) = answered(journal.capture(&key).await) {
-                        if let Some(capture) = &mut found {
-                            freshen(capture, &open);
-                        }
-                        drop(reply.send(found.map(Box::new)));
-                    }
-                });
-            }
-            Request::Stop { key, reply } => match self.find_open(&key) {
-                Some(answer) => {
-                    let capture = answer.capture.clone();
-                    let stop = Input::Stop { capture, reason: StopReason::Manual };
-                    self.machine.apply(stop, now, effects);
-                    drop(reply.send(Some(answer)));
-                }
-                None => {
-                    spawn::task("stop", async move {
-                        if let Some(found) = answered(journal.capture(&key).await) {
-                            drop(reply.send(found.as_ref().map(stop_answer)));
-                        }
-                    });
-                }
-            },
-            Request::Outcomes { limit, reply } => {
-                spawn::task("outcomes", async move {
-                    if let Some(outcomes) = answered(journal.outcomes(limit).await) {
-                        drop(reply.send(outcomes));
-                    }
-                });
+            Request::Create { request, reply } => self.create(*request, reply),
+            Request::Stop { key, reply } => self.stop(key, reply, now, effects),
+            Request::Delete { key, reply } => return self.delete(&key, reply, effects),
+            Request::DriveAgain { key, reply } => self.drive_again(key, reply),
+            Request::Reload { reply } => self.reload(reply),
+            Request::Audit { audit, reply } => {
+                effects.changes.push(Change::Audit(audit));
+                // Whoever asked may be gone.
+                return Some(Box::new(move || reply.send(()).unwrap_or_default()));
             }
             Request::Recorders { reply } => drop(reply.send(self.engine.recorders())),
-            Request::File { key, index, reply } => {
-                spawn::task("file", async move {
-                    if let Some(found) = answered(journal.capture(&key).await) {
-                        drop(reply.send(found.and_then(|capture| stored::find(&capture, index))));
-                    }
-                });
-            }
             Request::StoragesCheck { reply } => self.check_storages(reply),
-            // Whoever asks learns that there is no answer.
-            Request::Create { .. }
-            | Request::Delete { .. }
-            | Request::DriveAgain { .. }
-            | Request::Reload { .. }
-            | Request::Audit { .. }
-            | Request::Audits { .. } => {}
-            Request::Status { reply } => {
-                let mut status = self.status();
-                spawn::task("status", async move {
-                    if let Some(tallies) = answered(journal.tallies().await) {
-                        status.decisions = tallies;
-                        drop(reply.send(Box::new(status)));
-                    }
-                });
+            Request::Status { reply } => self.tell_status(reply),
+            Request::Captures { limit, reply } => self.list(limit, reply),
+            Request::Capture { key, reply } => self.show(key, reply),
+            Request::File { key, index, reply } => self.find_file(key, index, reply),
+            Request::Outcomes { limit, reply } => {
+                let journal = self.journal.clone();
+                self.ask("outcomes", reply, async move { journal.outcomes(limit).await });
+            }
+            Request::Audits { limit, reply } => {
+                let journal = self.journal.clone();
+                self.ask("audits", reply, async move { journal.audit(limit).await });
             }
         }
+        None
+    }
+
+    /// Sends what the journal answers, from a task of its own.
+    fn ask<T: Send + 'static>(
+        &self,
+        name: &'static str,
+        reply: oneshot::Sender<T>,
+        answer: impl Future<Output = Result<T, journal::Error>> + Send + 'static,
+    ) {
+        spawn::task(name, async move {
+            if let Some(answer) = answered(answer.await) {
+                drop(reply.send(answer));
+            }
+        });
+    }
+
+    fn list(&self, limit: usize, reply: oneshot::Sender<Vec<Capture>>) {
+        let (open, journal) = (self.open(), self.journal.clone());
+        self.ask("captures", reply, async move {
+            let mut captures = journal.captures(limit).await?;
+            captures.iter_mut().for_each(|capture| freshen(capture, &open));
+            Ok(captures)
+        });
+    }
+
+    fn show(&self, key: String, reply: oneshot::Sender<Option<Box<Capture>>>) {
+        let (open, journal) = (self.open(), self.journal.clone());
+        self.ask("capture", reply, async move {
+            let mut found = journal.capture(&key).await?;
+            if let Some(capture) = &mut found {
+                freshen(capture, &open);
+            }
+            Ok(found.map(Box::new))
+        });
+    }
+
+    fn find_file(&self, key: String, index: u32, reply: oneshot::Sender<Option<StoredFile>>) {
+        let (journal, storages) = (self.journal.clone(), Arc::clone(&self.storages));
+        self.ask("file", reply, async move {
+            let Some(capture) = journal.capture(&key).await? else { return Ok(None) };
+            Ok(stored::find(&capture, index, storages).await)
+        });
+    }
+
+    /// Stops a capture through the machine, or tells how one that has ended did.
+    fn stop(
+        &mut self,
+        key: String,
+        reply: oneshot::Sender<Option<StopAnswer>>,
+        now: Now,
+        effects: &mut Effects,
+    ) {
+        if let Some(answer) = self.find_open(&key).map(stop_answer) {
+            let capture = answer.capture.clone();
+            let stop = Input::Stop { capture, reason: StopReason::Manual };
+            self.machine.apply(stop, now, effects);
+            return drop(reply.send(Some(answer)));
+        }
+        let journal = self.journal.clone();
+        self.ask("stop", reply, async move {
+            Ok(journal.capture(&key).await?.as_ref().map(stop_answer))
+        });
     }
 
     /// Asks all storages at once.
@@ -112,9 +136,23 @@ impl Loop {
         self.machine.open_captures().map(|c| (c.id.to_string(), c.clone())).collect()
     }
 
-    fn find_open(&self, key: &str) -> Option<StopAnswer> {
-        let is_it = |capture: &&Capture| capture.id.as_str() == key || capture.name == key;
-        self.machine.open_captures().find(is_it).map(stop_answer)
+    /// The open capture with this id or name, if nobody has deleted it.
+    pub(super) fn find_open(&self, key: &str) -> Option<&Capture> {
+        let is_it = |capture: &&Capture| {
+            !capture.deleted && (capture.id.as_str() == key || capture.name == key)
+        };
+        self.machine.open_captures().find(is_it)
+    }
+
+    fn tell_status(&self, reply: oneshot::Sender<Box<Status>>) {
+        let (mut status, journal) = (self.status(), self.journal.clone());
+        self.ask("status", reply, async move {
+            status.decisions = journal.tallies().await?;
+            let is_loss = |tally: &&Tally| tally.decision == Decision::UpstreamLoss.word();
+            status.upstream_losses =
+                status.decisions.iter().filter(is_loss).map(|tally| tally.count).sum();
+            Ok(Box::new(status))
+        });
     }
 
     /// The status but for what the journal knows.
@@ -136,27 +174,32 @@ impl Loop {
         };
         Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            host: self.host.clone(),
+            host: self.config.host.clone(),
             started_at: self.started_at,
             ready: !self.machine.is_stopping(),
             configuration: ConfigurationStatus {
-                file: None,
-                loaded_at: self.started_at,
-                error: None,
-                needs_restart: Vec::new(),
+                file: self.config.file.as_ref().map(|file| file.display().to_string()),
+                loaded_at: self.reload.loaded_at,
+                error: self.reload.error.clone(),
+                needs_restart: self.reload.needs_restart.clone(),
             },
-            sources: self.sources.iter().map(|health| health.borrow().clone()).collect(),
+            sources: self.sources.health(),
             storages: seen(self.storages.kinds().map(|(n, k)| idle(n, k)), storages),
             notifiers: seen(self.notifiers.kinds().map(|(n, k)| idle(n, k)), notifiers),
             recorders: self.engine.recorders(),
-            rules: self.rules.len(),
+            rules: self.config.rules.len(),
             decisions: Vec::new(),
             captures_open: open.into_values().collect(),
             segments_waiting: self.machine.segments_waiting(),
             removals_waiting: self.machine.removals_waiting(),
             notices_waiting: self.machine.notices_waiting(),
             unexplained_files: self.unexplained_files,
-            spool: SpoolStatus::default(),
+            spool: SpoolStatus {
+                bytes: self.space.map_or(0, |space| space.spool_bytes),
+                ceiling: self.config.ceilings.spool_bytes,
+                free_bytes: self.space.map_or(0, |space| space.free_bytes),
+                total_bytes: self.space.map_or(0, |space| space.total_bytes),
+            },
             upstream_losses: 0,
         }
     }
@@ -176,7 +219,7 @@ async fn check(storages: &Storages, name: &str, kind: &str) -> StorageCheck {
 }
 
 /// What the journal says. Whoever asked only learns that there is no answer.
-fn answered<T>(answer: Result<T, journal::Error>) -> Option<T> {
+pub(super) fn answered<T>(answer: Result<T, journal::Error>) -> Option<T> {
     answer.map_err(|error| tracing::error!(%error, "a question to the journal failed")).ok()
 }
 

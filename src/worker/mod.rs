@@ -11,12 +11,19 @@
 
 mod act;
 mod answer;
+mod by_hand;
+mod count;
 mod handle;
 mod lifecycle;
+mod reload;
 mod request;
+mod retention;
 mod run_loop;
+mod sources;
 mod spool;
 mod stored;
+mod upkeep;
+mod watch;
 
 pub use handle::{Handle, Unavailable};
 pub use lifecycle::{Error, Started, Worker, start};

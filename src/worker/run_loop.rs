@@ -8,16 +8,19 @@ use tokio_util::sync::CancellationToken;
 
 use crate::capture::Engine;
 use crate::clock::{self, BootTime, Now, WallTime};
+use crate::config::{Config, Stamps, Watched};
 use crate::journal::{self, Journal};
-use crate::model::{Change, Health, Outcome, Report};
+use crate::model::{Capture, CapturePlan, Change, Event, Notice, Outcome, Report, Status};
 use crate::notify::Notifiers;
-use crate::rules::RuleSet;
-use crate::session::{Effects, Input, Machine};
-use crate::source::{Content, Delivery};
+use crate::session::{Effects, Input, Machine, Space};
+use crate::source::{self, Content, Delivery};
+use crate::telemetry::metrics;
 use crate::upload::Storages;
 
-use super::request::Request;
-use super::spool;
+use super::request::{DeleteAnswer, RedriveAnswer, Request};
+use super::sources::Sources;
+use super::upkeep::Upkeep;
+use super::{by_hand, count, reload, retention, spool};
 
 /// The most news in one batch, and so in one transaction: bounds its memory and its latency.
 const BATCH: usize = 512;
@@ -28,6 +31,7 @@ enum News {
     Input(Input),
     Delivery(Delivery),
     Request(Request),
+    Prepared(Prepared),
     /// Something became due.
     Deadline,
     /// The worker is asked to stop.
@@ -36,11 +40,31 @@ enum News {
     Drained,
 }
 
+/// What had to be asked of files, programs or the journal before the machine can be told.
+#[derive(Debug)]
+pub(super) enum Prepared {
+    /// A capture by hand, checked.
+    Create { name: String, plan: Box<CapturePlan>, asker: by_hand::Asker },
+    /// The capture that is to be deleted was not open.
+    Delete { capture: Box<Capture>, asker: oneshot::Sender<Option<DeleteAnswer>> },
+    /// What was given up of a capture.
+    DriveAgain {
+        capture: Box<Capture>,
+        dead: Vec<Notice>,
+        asker: oneshot::Sender<Option<RedriveAnswer>>,
+    },
+    /// A configuration, or why it does not load.
+    Reloaded(Result<Box<reload::Fresh>, Vec<String>>),
+    /// What retention has removed.
+    Swept(retention::Swept),
+}
+
 /// The queues that end in the loop.
 #[derive(Debug)]
 pub(super) struct Inbox {
     /// Results of work that the loop started.
     pub(super) results: mpsc::Receiver<Input>,
+    pub(super) prepared: mpsc::Receiver<Prepared>,
     pub(super) reports: mpsc::Receiver<Report>,
     pub(super) requests: mpsc::Receiver<Request>,
     pub(super) deliveries: mpsc::Receiver<Delivery>,
@@ -62,25 +86,47 @@ pub(super) struct Halt {
 #[derive(Debug)]
 pub(super) struct Loop {
     pub(super) machine: Machine,
-    pub(super) rules: RuleSet,
+    /// The configuration that acts.
+    pub(super) config: Config,
     pub(super) journal: Journal,
     /// Shared with the stop, which shuts it down.
     pub(super) engine: Arc<Engine>,
     pub(super) storages: Arc<Storages>,
     pub(super) notifiers: Arc<Notifiers>,
-    /// The way back for work that the loop starts.
+    /// Shared with the stop, too.
+    pub(super) sources: Arc<Sources>,
+    /// The ways back for work that the loop starts.
     pub(super) results: mpsc::Sender<Input>,
-    /// The sources' own word on how they are.
-    pub(super) sources: Vec<watch::Receiver<Health>>,
+    pub(super) prepared: mpsc::Sender<Prepared>,
+    /// Tells the watch over the files what was read.
+    pub(super) acting: watch::Sender<(Watched, Stamps)>,
+    pub(super) reload: Reload,
+    pub(super) upkeep: Upkeep,
     pub(super) spool: PathBuf,
+    /// The disk of the spool when it was last looked at.
+    pub(super) space: Option<Space>,
     /// Files that stood in the spool at the start and that no capture names.
     pub(super) unexplained_files: usize,
-    pub(super) host: String,
     pub(super) started_at: WallTime,
+    /// The journal's disk was full: its last batches are written, and the worker ends.
+    pub(super) disk_full: bool,
 }
 
-/// A sender that waits for its outcomes.
-type Waiting = (oneshot::Sender<Vec<Outcome>>, Vec<Outcome>);
+/// Where reading the configuration again stands.
+#[derive(Debug, Default)]
+pub(super) struct Reload {
+    pub(super) loaded_at: WallTime,
+    /// Why the last attempt failed.
+    pub(super) error: Option<String>,
+    pub(super) needs_restart: Vec<String>,
+    /// Those who asked for the attempt that is under way.
+    pub(super) under_way: Option<Vec<reload::Asker>>,
+    /// Those who have asked since it began.
+    pub(super) waiting: Vec<reload::Asker>,
+}
+
+/// An answer that may be given once the batch is durable.
+pub(super) type Reply = Box<dyn FnOnce() + Send>;
 
 impl Loop {
     /// Runs until everything has stopped.
@@ -91,19 +137,27 @@ impl Loop {
         mut self,
         mut inbox: Inbox,
         halt: Halt,
-    ) -> Result<Journal, journal::Error> {
+    ) -> Result<Self, journal::Error> {
         let mut batch = Vec::with_capacity(BATCH);
         self.unexplained_files = spool::unexplained(&self.spool, &self.journal).await;
-        // What an earlier run left is taken up before any news.
+        // What an earlier run left is taken up before any news but the room on the disk.
+        batch.extend(self.first_look_at_the_disk().await.map(News::Input));
         self.turn(&mut batch).await?;
         loop {
-            let first = select(&mut inbox, &self.machine, &halt).await;
+            let stopping = self.machine.is_stopping();
+            let deadline =
+                self.machine.next_deadline().into_iter().chain([self.upkeep.due()]).min();
+            let first = select(&mut inbox, stopping, deadline, &halt).await;
             let drained = matches!(first, News::Drained);
             batch.push(first);
             gather(&mut inbox, &mut batch, drained);
             self.turn(&mut batch).await?;
+            self.keep_up(clock::now());
             if drained {
-                return Ok(self.journal);
+                return Ok(self);
+            }
+            if self.disk_full {
+                halt.stop.cancel();
             }
             if self.machine.is_stopping() {
                 halt.drain.cancel();
@@ -113,70 +167,125 @@ impl Loop {
 
     /// One batch, from news to deeds.
     async fn turn(&mut self, batch: &mut Vec<News>) -> Result<(), journal::Error> {
+        metrics::BATCH_PIECES
+            .record(&[], f64::from(u32::try_from(batch.len()).unwrap_or(u32::MAX)));
         let now = clock::now();
         let mut effects = Effects::default();
-        let mut waiting = Vec::new();
+        let mut replies: Vec<Reply> = Vec::new();
         for news in batch.drain(..) {
             match news {
-                News::Input(input) => self.machine.apply(input, now, &mut effects),
-                News::Delivery(delivery) | News::Request(Request::Deliver(delivery)) => {
-                    waiting.extend(self.take(delivery, now, &mut effects));
+                News::Input(input) => self.hear(input, now, &mut effects),
+                News::Delivery(delivery) => {
+                    replies.extend(self.take(delivery, None, now, &mut effects));
                 }
-                News::Request(request) => self.answer(request, now, &mut effects),
+                News::Request(Request::Deliver(delivery)) => {
+                    replies.extend(self.take(delivery, Some(count::BY_HAND), now, &mut effects));
+                }
+                News::Request(request) => replies.extend(self.answer(request, now, &mut effects)),
+                News::Prepared(prepared) => {
+                    replies.extend(self.go_on(prepared, now, &mut effects));
+                }
                 News::Stop => self.machine.apply(Input::Shutdown, now, &mut effects),
                 News::Deadline | News::Drained => {}
             }
         }
         self.machine.settle(now, &mut effects);
-        self.finish(effects, waiting).await
+        self.finish(effects, replies).await
+    }
+
+    /// Hands one input to the machine.
+    fn hear(&mut self, input: Input, now: Now, effects: &mut Effects) {
+        if let Input::Engine(report) = &input {
+            count::report(report, &self.machine, now);
+        }
+        if let Input::Space(space) = &input {
+            self.space = Some(*space);
+        }
+        self.machine.apply(input, now, effects);
+    }
+
+    /// Goes on with what was prepared beside the loop.
+    fn go_on(&mut self, prepared: Prepared, now: Now, effects: &mut Effects) -> Option<Reply> {
+        match prepared {
+            // Nothing new begins while the worker stops; whoever asks learns that it does.
+            Prepared::Create { .. } if self.machine.is_stopping() => None,
+            Prepared::Create { name, plan, asker } => {
+                Some(self.created(name, *plan, asker, now, effects))
+            }
+            Prepared::Delete { capture, asker } => {
+                Some(self.delete_ended(*capture, asker, effects))
+            }
+            Prepared::DriveAgain { capture, dead, asker } => {
+                Some(self.driven_again(*capture, dead, asker, now, effects))
+            }
+            Prepared::Reloaded(result) => {
+                self.reloaded(result, now);
+                None
+            }
+            Prepared::Swept(swept) => {
+                self.upkeep.swept();
+                effects.changes.extend(swept.changes);
+                self.machine.apply(Input::Freed(swept.freed), now, effects);
+                None
+            }
+        }
     }
 
     /// Applies one delivery's events; returns who waits for what. While the worker stops, a delivery
     /// is dropped: its sender is not told that it arrived, and sends it to the next worker, which can
     /// still capture for it.
-    fn take(&mut self, delivery: Delivery, now: Now, effects: &mut Effects) -> Option<Waiting> {
+    fn take(
+        &mut self,
+        delivery: Delivery,
+        source: Option<&'static str>,
+        now: Now,
+        effects: &mut Effects,
+    ) -> Option<Reply> {
         if self.machine.is_stopping() {
             return None;
         }
+        count::delivery(&delivery.content, source);
         let first = effects.changes.len();
         match delivery.content {
             Content::Events(events) => {
                 for event in events {
-                    let verdicts = self.rules.decide(&event);
-                    self.machine.apply(Input::Event { event, verdicts }, now, effects);
+                    let input = judged(event, &self.config);
+                    self.machine.apply(input, now, effects);
                 }
             }
             Content::Rejected(rejected) => {
                 self.machine.apply(Input::Rejected(rejected), now, effects);
             }
-            Content::Session { .. } => {}
+            Content::Session { source, key, present } => {
+                self.machine.apply(Input::Session { source, key, present }, now, effects);
+            }
         }
-        let outcomes =
+        let outcomes: Vec<Outcome> =
             effects.changes[first..].iter().filter_map(Change::outcome).cloned().collect();
-        Some((delivery.done, outcomes))
+        let done = delivery.done;
+        // A sender that went away asks again, and finds its event coalesced.
+        Some(Box::new(move || drop(done.send(outcomes))))
     }
 
     /// Makes the changes durable, then answers, then acts.
     async fn finish(
         &mut self,
         effects: Effects,
-        waiting: Vec<Waiting>,
+        replies: Vec<Reply>,
     ) -> Result<(), journal::Error> {
         let Effects { changes, actions } = effects;
         if !changes.is_empty() {
+            count::decisions(&changes);
+            let began = clock::boot_time();
             let committed = self.journal.commit(changes).await?;
-            if committed.disk_full {
-                return Err(journal::Error::Full);
-            }
+            metrics::COMMIT_SECONDS.took(&[], clock::boot_time().since(began));
+            self.disk_full |= committed.disk_full;
             if !committed.freed.is_empty() {
                 let freed = Input::Freed(committed.freed);
                 self.machine.apply(freed, clock::now(), &mut Effects::default());
             }
         }
-        for (done, outcomes) in waiting {
-            // A sender that went away asks again, and finds its event coalesced.
-            drop(done.send(outcomes));
-        }
+        replies.into_iter().for_each(|reply| reply());
         for action in actions {
             self.act(action);
         }
@@ -184,19 +293,39 @@ impl Loop {
     }
 }
 
+/// An event with the rules' word on it, and whether it is too old for its source. The end of an alert
+/// never is: it ends captures, and begins none.
+fn judged(event: Event, config: &Config) -> Input {
+    let verdicts = config.rules.decide(&event);
+    let allowed = config.sources.get(&event.source).and_then(source::Settings::max_event_age);
+    let age = event.starts_at.map(|starts_at| event.received_at.since(starts_at));
+    match (age, allowed) {
+        (Some(age), Some(allowed)) if age > allowed && event.status == Status::Firing => {
+            Input::Expired { event, verdicts, age }
+        }
+        _ => Input::Event { event, verdicts },
+    }
+}
+
 /// Waits for the next piece of news. The worker's own work comes before people's requests, and
 /// these before new events, so that a storm of events delays no capture that runs. Before all comes
 /// the end: whoever goes on asking or posting must not put it off. The last turn takes what waits.
-async fn select(inbox: &mut Inbox, machine: &Machine, halt: &Halt) -> News {
+async fn select(
+    inbox: &mut Inbox,
+    stopping: bool,
+    deadline: Option<BootTime>,
+    halt: &Halt,
+) -> News {
     tokio::select! {
         biased;
         _ = &mut inbox.drained => News::Drained,
-        () = halt.stop.cancelled(), if !machine.is_stopping() => News::Stop,
+        () = halt.stop.cancelled(), if !stopping => News::Stop,
         Some(result) = inbox.results.recv() => News::Input(result),
         Some(report) = inbox.reports.recv() => News::Input(Input::Engine(report)),
+        Some(prepared) = inbox.prepared.recv() => News::Prepared(prepared),
         Some(request) = inbox.requests.recv() => News::Request(request),
         Some(delivery) = inbox.deliveries.recv() => News::Delivery(delivery),
-        () = until(machine.next_deadline()) => News::Deadline,
+        () = until(deadline) => News::Deadline,
     }
 }
 
@@ -210,6 +339,10 @@ fn gather(inbox: &mut Inbox, batch: &mut Vec<News>, last: bool) {
     while room(batch) {
         let Ok(report) = inbox.reports.try_recv() else { break };
         batch.push(News::Input(Input::Engine(report)));
+    }
+    while room(batch) {
+        let Ok(prepared) = inbox.prepared.try_recv() else { break };
+        batch.push(News::Prepared(prepared));
     }
     while room(batch) {
         let Ok(request) = inbox.requests.try_recv() else { break };
@@ -230,21 +363,20 @@ async fn until(deadline: Option<BootTime>) {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::model::CaptureId;
-    use crate::session::{Ceilings, FreeDisk, Settings};
 
     #[tokio::test]
     async fn a_storm_does_not_put_off_the_end_and_the_last_turn_takes_what_waits() {
         let (results, results_in) = mpsc::channel(1);
+        let (_prepared, prepared_in) = mpsc::channel(1);
         let (_reports, reports_in) = mpsc::channel(1);
         let (_requests, requests_in) = mpsc::channel(1);
         let (deliveries, deliveries_in) = mpsc::channel(1);
         let (drained, drained_in) = oneshot::channel();
         let mut inbox = Inbox {
             results: results_in,
+            prepared: prepared_in,
             reports: reports_in,
             requests: requests_in,
             deliveries: deliveries_in,
@@ -254,21 +386,49 @@ mod tests {
         results.try_send(Input::Removed { capture, index: 0, result: Ok(()) }).unwrap();
         let (done, _answer) = oneshot::channel();
         deliveries.try_send(Delivery { content: Content::Events(Vec::new()), done }).unwrap();
-        let ceilings = Ceilings {
-            duration: Duration::from_secs(1),
-            bytes: 1,
-            concurrent: 1,
-            captures_per_hour: 1,
-            spool_bytes: 1,
-            free_disk: FreeDisk::Bytes(0),
-        };
-        let (machine, halt) = (Machine::new(Settings::new(ceilings), 0), Halt::default());
+        let halt = Halt::default();
         halt.stop.cancel();
-        assert!(matches!(select(&mut inbox, &machine, &halt).await, News::Stop));
+        assert!(matches!(select(&mut inbox, false, None, &halt).await, News::Stop));
         drained.send(()).unwrap();
-        assert!(matches!(select(&mut inbox, &machine, &halt).await, News::Drained));
+        assert!(matches!(select(&mut inbox, false, None, &halt).await, News::Drained));
         let mut batch = Vec::new();
         gather(&mut inbox, &mut batch, true);
         assert!(matches!(batch[..], [News::Input(_), News::Delivery(_)]), "{batch:?}");
+    }
+
+    #[test]
+    fn only_an_alert_that_is_older_than_its_source_lets_pass_is_expired() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("config.yaml");
+        let text = "version: 1\nrules: []\nsources: { hook: { webhook: { path: /a, \
+                    format: alertmanager, max_event_age: 5m } } }\n";
+        std::fs::write(&file, text).unwrap();
+        let config = Config::load(Some(&file)).unwrap_or_else(|found| panic!("{}", found[0]));
+        let now = clock::wall_time();
+        let event = |source: &str, status, age_s: Option<u64>| Event {
+            id: crate::model::EventId::from_text("e"),
+            source: source.to_owned(),
+            name: "X".to_owned(),
+            status,
+            severity: None,
+            labels: [].into(),
+            annotations: [].into(),
+            value: None,
+            starts_at: age_s.map(|age| now - std::time::Duration::from_secs(age)),
+            received_at: now,
+            fingerprint: String::new(),
+            payload: String::new(),
+        };
+        for (source, status, age_s, expired) in [
+            ("hook", Status::Firing, Some(300), false),
+            ("hook", Status::Firing, Some(301), true),
+            ("hook", Status::Firing, None, false),
+            ("hook", Status::Resolved, Some(301), false),
+            ("other", Status::Firing, Some(301), false),
+        ] {
+            let input = judged(event(source, status, age_s), &config);
+            let is_expired = matches!(input, Input::Expired { .. });
+            assert_eq!(is_expired, expired, "{source} {status:?} {age_s:?}");
+        }
     }
 }

@@ -1,14 +1,18 @@
 //! One file of a capture, found where it is now and read from there.
 
+use std::fs::Metadata;
 use std::io::{self, SeekFrom};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::stream::{self, BoxStream, Stream, StreamExt as _, TryStreamExt as _};
 use tokio::fs::File;
 use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _};
 
-use crate::model::{Capture, SegmentState};
+use crate::model::Capture;
+use crate::session::local_file_of;
+use crate::upload::Storages;
 
 /// How much of a file is read at one time, in bytes.
 const PIECE: usize = 64 * 1024;
@@ -32,30 +36,56 @@ pub struct StoredFile {
 pub(super) enum Place {
     /// In the spool, or as the local file that somebody asked for.
     Local(PathBuf),
+    /// Under this name in this storage.
+    Stored { storages: Arc<Storages>, storage: String, object: String },
 }
 
-/// The file of a capture with this index; none where the capture has none, or only a storage that is
-/// not asked here has it.
-pub(super) fn find(capture: &Capture, index: u32) -> Option<StoredFile> {
+/// The file of a capture with this index; none where the capture has none. A copy on this host is
+/// taken before the storage is asked.
+pub(super) async fn find(
+    capture: &Capture,
+    index: u32,
+    storages: Arc<Storages>,
+) -> Option<StoredFile> {
     let segment = capture.segments.iter().find(|segment| segment.file.index == index)?;
-    let is_here = match segment.state {
-        SegmentState::Sealed | SegmentState::Stranded | SegmentState::Stored => true,
-        SegmentState::Retired => false,
+    let size_bytes = segment.file.size_bytes;
+    let local = local_file_of(capture, &segment.file);
+    let mut place = None;
+    for path in [Some(segment.file.path.clone()), local].into_iter().flatten() {
+        let is_it = |file: Metadata| file.is_file() && file.len() == size_bytes;
+        if tokio::fs::metadata(&path).await.is_ok_and(is_it) {
+            place = Some(Place::Local(path));
+            break;
+        }
+    }
+    let stored = || {
+        let receipt = segment.receipt.as_ref().filter(|receipt| !receipt.storage.is_empty())?;
+        let (storage, object) = (receipt.storage.clone(), receipt.object.clone());
+        Some(Place::Stored { storages, storage, object })
     };
-    let name = segment.object.rsplit('/').next().unwrap_or_default().to_owned();
-    is_here.then(|| StoredFile {
-        name,
-        size_bytes: segment.file.size_bytes,
+    Some(StoredFile {
+        name: segment.object.rsplit('/').next().unwrap_or_default().to_owned(),
+        size_bytes,
         sha256: segment.file.sha256.clone(),
-        place: Place::Local(segment.file.path.clone()),
+        // One that is nowhere says so when it is read.
+        place: place.or_else(stored).unwrap_or_else(|| Place::Local(segment.file.path.clone())),
     })
 }
 
 impl StoredFile {
     /// The bytes from `offset` on; none from its end on. Whoever has all of them compares the SHA-256.
     pub fn read(&self, offset: u64) -> Pieces {
+        if offset >= self.size_bytes {
+            return stream::empty().boxed();
+        }
         match &self.place {
             Place::Local(path) => local(path.clone(), offset).boxed(),
+            Place::Stored { storages, storage, object } => {
+                let (storages, storage, object) =
+                    (Arc::clone(storages), storage.clone(), object.clone());
+                let read = async move { storages.read(&storage, &object, offset).await };
+                stream::once(read).try_flatten().map_err(|error| error.to_string()).boxed()
+            }
         }
     }
 }
@@ -108,6 +138,7 @@ mod tests {
             assert!(read == content[from..], "from {offset}: {} bytes", read.len());
         }
         std::fs::remove_file(&path).unwrap();
+        assert!(file.read(800_000).next().await.is_none(), "there is nothing to read");
         let error = file.read(0).next().await.unwrap().unwrap_err();
         assert!(error.starts_with("reading ") && error.contains("c-0.pcapng"), "{error}");
     }

@@ -4,13 +4,18 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::Mutex;
+use std::time::Duration;
 
-use hindsight::model::{CaptureId, SealedFile, Segment, SegmentState};
+use futures_util::TryStreamExt as _;
+use hindsight::model::{CaptureId, SealedFile, Segment, SegmentState, Transfer};
 use hindsight::random::Sequence;
 use hindsight::upload::{Error, Settings, Storages};
 
+use super::faulty_proxy::{Fault, Proxy};
+
 /// Five parts of 8 MiB and a bit.
-const LARGE_BYTES: usize = 40 * 1024 * 1024 + 17;
+pub(crate) const LARGE_BYTES: usize = 40 * 1024 * 1024 + 17;
 
 const OBJECT: &str = "2026/11/22/00112233aabbccdd/edge-7/web-20261122T173000Z-0.pcapng";
 
@@ -205,6 +210,142 @@ pub(crate) async fn a_wrong_credential_is_for_good_and_is_not_repeated(
         assert!(!texts.contains(secret), "{texts}");
         assert!(texts.contains("403"), "{texts}");
     }
+}
+
+/// Stores, and gives back what was last told of the progress as the journal would keep it.
+async fn store_and_keep(
+    bench: &Bench,
+    segment: &Segment,
+    transfer: Option<Transfer>,
+) -> (Result<(), Error>, Option<Transfer>) {
+    let told = Mutex::new(None);
+    let progress = |transfer: Transfer| {
+        *told.lock().unwrap() = Some(serde_json::to_string(&transfer).unwrap());
+    };
+    let stored = bench.storages.store(STORAGE, segment, transfer, progress).await.map(drop);
+    let kept = told.into_inner().unwrap();
+    (stored, kept.map(|text| serde_json::from_str(&text).unwrap()))
+}
+
+/// 64 MiB: eight parts, of which three arrive in the first attempt, two in the next.
+pub(crate) async fn a_cut_upload_goes_on_without_sending_a_part_again(
+    bench: &Bench,
+    proxy: &Proxy,
+    part: &'static str,
+) {
+    let (segment, content) = bench.segment(64 * 1024 * 1024, 31);
+    let mut kept = None;
+    for (arrive, parts) in [(3, 3), (2, 5)] {
+        proxy.set(Fault::CutsAfter(part, arrive));
+        let (stored, told) = store_and_keep(bench, &segment, kept).await;
+        assert!(stored.unwrap_err().is_transient());
+        kept = told;
+        assert_eq!(kept.as_ref().map(|kept| kept.parts.len()), Some(parts));
+        assert_eq!(bench.read().await, None, "nothing stands before it is whole");
+    }
+    proxy.set(Fault::None);
+    let (stored, _) = store_and_keep(bench, &segment, kept).await;
+    stored.unwrap();
+    assert_eq!(proxy.passed(part).len(), 8);
+    let sent: usize = proxy.passed(part).iter().map(|part| part.body_bytes).sum();
+    assert_eq!(sent, content.len());
+    assert!(bench.read().await.unwrap() == content);
+}
+
+pub(crate) async fn is_proved_without_reading(bench: &Bench, proxy: &Proxy, size: usize) {
+    let (mut segment, _) = bench.segment(size, 32);
+    segment.object = format!("proved/{size}.pcapng");
+    bench.storages.store(STORAGE, &segment, None, |_| {}).await.unwrap();
+    assert_eq!(proxy.passed("GET").len(), 0);
+    assert_eq!(proxy.passed(&format!("HEAD {}", segment.object)).len(), 2);
+}
+
+pub(crate) async fn is_refused_and_arrives_later(bench: &Bench, proxy: &Proxy, size: usize) {
+    let (mut segment, _) = bench.segment(size, 33);
+    segment.object = format!("refused/{size}.pcapng");
+    let (stored, kept) = store_and_keep(bench, &segment, None).await;
+    let error = stored.unwrap_err();
+    assert!(error.is_transient() && error.to_string().contains("400"), "{error}");
+    proxy.wait_for_harm();
+    let (stored, _) = store_and_keep(bench, &segment, kept).await;
+    stored.unwrap();
+}
+
+/// The answers to the first attempt and to its quick repetition are lost.
+pub(crate) async fn a_lost_completion_costs_nothing(
+    bench: &Bench,
+    proxy: &Proxy,
+    completion: &'static str,
+    part: &'static str,
+) {
+    let (segment, content) = bench.segment(LARGE_BYTES, 34);
+    proxy.set(Fault::LosesAnswers(completion, 2));
+    let (stored, kept) = store_and_keep(bench, &segment, None).await;
+    proxy.wait_for_harm();
+    if let Err(error) = stored {
+        assert!(error.is_transient(), "{error:?}");
+        let (stored, _) = store_and_keep(bench, &segment, kept).await;
+        stored.unwrap();
+    }
+    assert_eq!(proxy.passed(part).len(), 6);
+    assert!(bench.read().await.unwrap() == content);
+}
+
+/// `unknown` makes of the kept transfer one that the storage does not know.
+pub(crate) async fn an_unknown_upload_begins_anew(
+    bench: &Bench,
+    proxy: &Proxy,
+    part: &'static str,
+    unknown: impl FnOnce(&mut Transfer),
+    then: Fault,
+) {
+    proxy.set(Fault::CutsAfter(part, 2));
+    let (segment, content) = bench.segment(LARGE_BYTES, 35);
+    let (stored, kept) = store_and_keep(bench, &segment, None).await;
+    assert!(stored.unwrap_err().is_transient());
+    let mut kept = kept.unwrap();
+    unknown(&mut kept);
+    proxy.set(then);
+    let (stored, told) = store_and_keep(bench, &segment, Some(kept.clone())).await;
+    stored.unwrap();
+    assert_eq!(told.unwrap().parts.len(), 6);
+    assert!(bench.read().await.unwrap() == content);
+    // What is about another object is not even tried.
+    let mut other = segment;
+    other.object = "another.pcapng".to_owned();
+    let (stored, told) = store_and_keep(bench, &other, Some(kept)).await;
+    stored.unwrap();
+    assert_eq!(told.unwrap().parts.len(), 6);
+}
+
+pub(crate) async fn a_link_lets_anybody_read(bench: &Bench) {
+    let (segment, content) = bench.segment(1_000, 36);
+    bench.storages.store(STORAGE, &segment, None, |_| {}).await.unwrap();
+    let valid = Duration::from_secs(3600);
+    let link = bench.storages.link(STORAGE, OBJECT, valid).await.unwrap().unwrap();
+    let answer = bench.http.get(&link).send().await.unwrap().error_for_status().unwrap();
+    assert!(answer.bytes().await.unwrap() == content);
+    let (wrong, _) = link.split_once('?').unwrap();
+    let answer = bench.http.get(wrong).send().await.unwrap();
+    assert!(!answer.status().is_success(), "{wrong}: {answer:?}");
+}
+
+pub(crate) async fn there_is_no_link(bench: &Bench) {
+    let link = bench.storages.link(STORAGE, OBJECT, Duration::from_secs(60)).await.unwrap();
+    assert_eq!(link, None);
+}
+
+pub(crate) async fn an_object_is_read_from_any_offset(bench: &Bench) {
+    let (mut segment, content) = bench.segment(LARGE_BYTES, 37);
+    segment.object = "read/large.pcapng".to_owned();
+    bench.storages.store(STORAGE, &segment, None, |_| {}).await.unwrap();
+    for offset in [0, 1, 8 * 1024 * 1024, LARGE_BYTES - 1] {
+        let stream = bench.storages.read(STORAGE, &segment.object, offset as u64).await.unwrap();
+        let read = stream.try_collect::<Vec<_>>().await.unwrap().concat();
+        assert!(read == content[offset..], "from {offset}");
+    }
+    let gone = bench.storages.read(STORAGE, "read/gone.pcapng", 0).await.err().unwrap();
+    assert!(gone.to_string().contains("404"), "{gone}");
 }
 
 fn sha256sum(path: &Path) -> String {

@@ -113,6 +113,7 @@ fn storage(name: &str, settings: &upload::Settings) -> Part {
         upload::Settings::S3(s3) => {
             part("storage", name, "s3", format!("{} in {}", s3.bucket, s3.region))
         }
+        upload::Settings::Http(http) => part("storage", name, "http", http.url.clone()),
     }
 }
 
