@@ -16,7 +16,7 @@ struct Folder(tempfile::TempDir);
 impl Folder {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        for secret in ["one", "two", "three"] {
+        for secret in ["one", "two", "three", "five"] {
             fs::write(folder.path().join(secret), "secret").unwrap();
         }
         for template in ["t1", "t2", "t3"] {
@@ -125,7 +125,9 @@ notifiers:
   team: { webhook: { url: \"http://team/x\", bearer_file: one, template: slack, events: [failed] } }
   secret-team: { webhook: { url_file: one, ca_file: two, template_file: t1, \
 headers: { X-Plain: h1, X-Secret: { file: one } }, \
-hmac: { secret_file: one, header: X-Sig, timestamp_header: X-Time } } }
+hmac: { secret_file: five, header: X-Sig, timestamp_header: Y-When } } }
+  shown: { mqtt: { url: \"mqtts://shown:8883\", topic: t, username_file: five, \
+client_cert_file: five, client_key_file: five } }
   mail: { email: { url: \"smtps://mail:465\", from: from@example.org, \
 to: [one@example.org, two@example.org], username: mail-user, password_file: one, ca_file: two, \
 text_template_file: t1, html_template_file: t2, events: [partial, failed] } }
@@ -240,6 +242,9 @@ const KEYS: &[(&str, &str, &str)] = &[
         "username: bus-user\n      password_file: three",
     ),
     ("mqtt notifier.ca_file", "ca_file: two\n      events", "ca_file: three\n      events"),
+    ("mqtt notifier.username_file", "username_file: five", "username_file: three"),
+    ("mqtt notifier.client_cert_file", "client_cert_file: five", "client_cert_file: three"),
+    ("mqtt notifier.client_key_file", "client_key_file: five", "client_key_file: three"),
     ("mqtt notifier.events", "[completed]", "[completed, started]"),
     ("webhook notifier.url", "http://team/x", "http://team/y"),
     ("webhook notifier.url_file", "url_file: one", "url_file: two"),
@@ -254,9 +259,9 @@ const KEYS: &[(&str, &str, &str)] = &[
     ("webhook notifier.template_file", ", template_file: t1", ", template_file: t3"),
     ("webhook notifier.headers", "X-Plain: h1", "X-Plain: h2"),
     ("header field.file", "{ file: one }", "{ file: two }"),
-    ("webhook notifier.hmac.secret_file", "one, header: X-Sig", "two, header: X-Sig"),
+    ("webhook notifier.hmac.secret_file", "{ secret_file: five", "{ secret_file: two"),
     ("webhook notifier.hmac.header", "X-Sig", "X-Other"),
-    ("webhook notifier.hmac.timestamp_header", "X-Time", "X-When"),
+    ("webhook notifier.hmac.timestamp_header", "Y-When", "Y-Then"),
     ("email notifier.url", "smtps://mail:465", "smtp+starttls://mail:587"),
     ("email notifier.from", "from@", "other@"),
     ("email notifier.to", "two@", "three@"),
@@ -331,7 +336,7 @@ const MAPPINGS: &[(&str, &str)] = &[
     ("mqtt notifier", "    mqtt:\n      url: mqtt://out:1883\n"),
     ("webhook notifier", "webhook: { url: \"http://team/x\", "),
     ("header field", "X-Secret: { "),
-    ("webhook notifier.hmac", "hmac: { secret_file: one, header: X-Sig, "),
+    ("webhook notifier.hmac", "file: one } }, hmac: { "),
     ("email notifier", "email: { "),
     ("defaults", "defaults:\n"),
     ("defaults.capture", "  capture: { "),
@@ -779,23 +784,23 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     (
         "hindsight/${host}/notices",
         "hindsight/#",
-        "config.yaml:47:14: a topic to publish to has 1 to 65535 bytes, no zero byte, no `+` and no `#`",
+        "config.yaml:57:14: a topic to publish to has 1 to 65535 bytes, no zero byte, no `+` and no `#`",
     ),
     (
         "{ url_file: one,",
         "{ url_file: one, url: \"http://a\",",
-        "config.yaml:54:39: there are two addresses; keep url or url_file",
+        "config.yaml:64:39: there are two addresses; keep url or url_file",
     ),
-    ("{ url_file: one,", "{", "config.yaml:54:16: there is no address; add url or url_file"),
+    ("{ url_file: one,", "{", "config.yaml:64:16: there is no address; add url or url_file"),
     (
         "template_file: t1, headers",
         "template_file: t1, template: teams, headers",
-        "config.yaml:54:73: there are two templates; keep template or template_file",
+        "config.yaml:64:73: there are two templates; keep template or template_file",
     ),
     (
         "template_file: t1, headers",
         "template_file: t9, headers",
-        "config.yaml:54:73: t9 cannot be read: No such file or directory (os error 2); \
+        "config.yaml:64:73: t9 cannot be read: No such file or directory (os error 2); \
          create it, readable for the worker's user",
     ),
     (
@@ -806,135 +811,135 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     (
         "file: t1, headers",
         "file: one, headers",
-        "config.yaml:54:73: in this template: for a notice of the kind `completed` it makes no JSON: \
+        "config.yaml:64:73: in this template: for a notice of the kind `completed` it makes no JSON: \
          expected value at line 1 column 1 of what it makes; values stand there without quotes of \
          yours, as in {\"text\": {{ title }}}",
     ),
     (
         "template: slack",
         "template: slak",
-        "config.yaml:53:72: unknown value `slak`; did you mean `slack`?",
+        "config.yaml:63:72: unknown value `slak`; did you mean `slack`?",
     ),
     (
         "X-Plain: h1",
         "Host: h1",
-        "config.yaml:54:88: the header field host is set by the program; leave it out",
+        "config.yaml:64:88: the header field host is set by the program; leave it out",
     ),
     (
         "X-Plain: h1",
         "X Plain: h1",
-        "config.yaml:54:88: this is no name of a header field; write one as in X-Team",
+        "config.yaml:64:88: this is no name of a header field; write one as in X-Team",
     ),
     (
         "X-Plain: h1",
         "X-Plain: hä",
-        "config.yaml:54:97: a value of a header field is a line of ASCII letters, digits and signs",
+        "config.yaml:64:97: a value of a header field is a line of ASCII letters, digits and signs",
     ),
     (
         "X-Plain: h1",
         "x-secret: h1",
-        "config.yaml:54:102: this header field stands here twice; remove one",
+        "config.yaml:64:102: this header field stands here twice; remove one",
     ),
     (
         "X-Plain: h1",
         "x-sig: h1",
-        "config.yaml:54:160: `headers` sets this header field, too; remove one",
+        "config.yaml:64:161: `headers` sets this header field, too; remove one",
     ),
     (
-        "header: X-Time",
+        "header: Y-When",
         "header: X-sig",
-        "config.yaml:54:187: this is the header field of the signature; take another",
+        "config.yaml:64:188: this is the header field of the signature; take another",
     ),
     (
         "[partial, failed]",
         "[partial, partial]",
-        "config.yaml:55:230: `partial` stands here twice; remove one",
+        "config.yaml:66:230: `partial` stands here twice; remove one",
     ),
     (
         "[partial, failed]",
         "[]",
-        "config.yaml:55:220: this notifier gets nothing; name what it gets, or remove it",
+        "config.yaml:66:220: this notifier gets nothing; name what it gets, or remove it",
     ),
     (
         "[partial, failed]",
         "[ended]",
-        "config.yaml:55:221: unknown value `ended`; known here: completed, partial, failed, started, suppressed, upstream_loss",
+        "config.yaml:66:221: unknown value `ended`; known here: completed, partial, failed, started, suppressed, upstream_loss",
     ),
     (
         "smtps://mail:465",
         "mail:465",
-        "config.yaml:55:25: this is no address; it begins with smtps:// or smtp+starttls:// or smtp://",
+        "config.yaml:66:25: this is no address; it begins with smtps:// or smtp+starttls:// or smtp://",
     ),
     (
         "smtps://mail:465",
         "smtp://mail",
-        "config.yaml:55:140: `smtp://` would send this password unencrypted; write smtps:// or smtp+starttls://",
+        "config.yaml:66:140: `smtp://` would send this password unencrypted; write smtps:// or smtp+starttls://",
     ),
     (
         "one@example.org",
         "one",
-        "config.yaml:55:74: `one` is no mail address; write name@host or Name <name@host>",
+        "config.yaml:66:74: `one` is no mail address; write name@host or Name <name@host>",
     ),
     (
         "[one@example.org, two@example.org]",
         "[]",
-        "config.yaml:55:73: there is no recipient; add a mail address",
+        "config.yaml:66:73: there is no recipient; add a mail address",
     ),
-    ("username: mail-user, ", "", "config.yaml:55:124: a password needs a `username`; add the key"),
+    ("username: mail-user, ", "", "config.yaml:66:124: a password needs a `username`; add the key"),
     (
         "http://team/x",
         "http://user:pw@team/x",
-        "config.yaml:53:27: credentials do not stand in an address; they have keys of their own",
+        "config.yaml:63:27: credentials do not stand in an address; they have keys of their own",
     ),
     (
         "rules: [rules]",
         "rules: [rulez]",
-        "config.yaml:56:9: rulez does not exist; create it, or name another one",
+        "config.yaml:67:9: rulez does not exist; create it, or name another one",
     ),
     (
         "storage: archive",
         "storage: archiv",
-        "config.yaml:59:12: unknown storage `archiv`; did you mean `archive`?",
+        "config.yaml:70:12: unknown storage `archiv`; did you mean `archive`?",
     ),
     (
         "notify: [bus]",
         "notify: [buss]",
-        "config.yaml:60:12: unknown notifier `buss`; did you mean `bus`?",
+        "config.yaml:71:12: unknown notifier `buss`; did you mean `bus`?",
     ),
     (
         "duration: 90s",
         "duration: 5h",
-        "config.yaml:58:50: defaults.capture.limits.duration 5h is above ceilings.duration 4h; lower the default, or raise the ceiling",
+        "config.yaml:69:50: defaults.capture.limits.duration 5h is above ceilings.duration 4h; lower the default, or raise the ceiling",
     ),
     (
         "duration: 90s",
         "duration: 90",
-        "config.yaml:58:50: '90' is not a duration; write a number with a unit, as in 250ms, 30s, 5m or 1h30m",
+        "config.yaml:69:50: '90' is not a duration; write a number with a unit, as in 250ms, 30s, 5m or 1h30m",
     ),
     (
         "100MiB",
         "100 MiB",
-        "config.yaml:58:62: '100 MiB' is not a size; write bytes, or a number with a unit, as in 1500, 64KiB or 200MiB",
+        "config.yaml:69:62: '100 MiB' is not a size; write bytes, or a number with a unit, as in 1500, 64KiB or 200MiB",
     ),
     (
         "segment_bytes: 20MiB",
         "segment_bytes: 4KiB",
-        "config.yaml:58:85: files of 4KiB have no room beside what they say of themselves; give limits.segment_bytes at least 64KiB",
+        "config.yaml:69:85: files of 4KiB have no room beside what they say of themselves; give limits.segment_bytes at least 64KiB",
     ),
     (
         "segment_bytes: 20MiB",
         "segment_bytes: 21MiB",
-        "config.yaml:58:107: 5 files of limits.segment_bytes 21MiB are 105MiB, above limits.bytes 100MiB; keep fewer, make them smaller, or raise limits.bytes",
+        "config.yaml:69:107: 5 files of limits.segment_bytes 21MiB are 105MiB, above limits.bytes 100MiB; keep fewer, make them smaller, or raise limits.bytes",
     ),
     (
         "segment_bytes: 20MiB, ",
         "",
-        "config.yaml:58:85: `keep_segments` needs `segment_bytes`; add the size of a file, as in segment_bytes: 50MiB",
+        "config.yaml:69:85: `keep_segments` needs `segment_bytes`; add the size of a file, as in segment_bytes: 50MiB",
     ),
     (
         "format: pcap,",
         "format: pcapp,",
-        "config.yaml:58:120: unknown value `pcapp`; did you mean `pcap`?",
+        "config.yaml:69:120: unknown value `pcapp`; did you mean `pcap`?",
     ),
     (
         "concurrent: 8",
@@ -1090,7 +1095,7 @@ fn two_clients_of_a_broker_cannot_have_one_id() {
     assert_eq!(
         folder.problems(&text),
         [
-            "config.yaml:48:18: sources.plant has the client id `plant-client` at this broker already; \
+            "config.yaml:58:18: sources.plant has the client id `plant-client` at this broker already; \
           two clients with one id disconnect each other"
         ]
     );

@@ -95,15 +95,11 @@ fn one(name: &str, settings: Settings) -> Notifiers {
 fn bus(broker: &Broker) -> Notifiers {
     one(
         "bus",
-        Settings::Mqtt(MqttSettings {
-            url: broker.url(),
-            topic: "hindsight/edge-7/notices".into(),
-            client_id: "hindsight-edge-7-bus".into(),
-            username: None,
-            password_file: None,
-            ca_file: None,
-            events: default_events(),
-        }),
+        Settings::Mqtt(MqttSettings::to(
+            broker.url(),
+            "hindsight/edge-7/notices",
+            "hindsight-edge-7-bus",
+        )),
     )
 }
 
@@ -156,18 +152,28 @@ async fn a_broker_that_forbids_the_topic_refuses_for_good() {
     notifiers.shutdown().await;
 }
 
+#[tokio::test]
+async fn a_broker_that_wants_a_certificate_is_shown_one() {
+    let broker = Broker::start_for_certificates(&Place::Host);
+    let with = |pair: &str| MqttSettings {
+        ca_file: Some(tls_file("ca.pem")),
+        client_cert_file: Some(tls_file(&format!("{pair}.pem"))),
+        client_key_file: Some(tls_file(&format!("{pair}.key"))),
+        ..MqttSettings::to(broker.url(), "hindsight/notices", "hindsight-edge-7-bus")
+    };
+    let notifiers = one("bus", Settings::Mqtt(with("client")));
+    timeout(LIMIT, notifiers.send(&notice("bus"))).await.unwrap().unwrap();
+    notifiers.shutdown().await;
+    let notifiers = one("bus", Settings::Mqtt(with("nobody")));
+    let error = notifiers.send(&notice("bus")).await.unwrap_err();
+    assert!(error.is_transient(), "{error}");
+    notifiers.shutdown().await;
+}
+
 #[test]
 fn settings_that_no_broker_can_serve_are_refused() {
     let build = |url: &str, topic: &str| {
-        let settings = MqttSettings {
-            url: url.into(),
-            topic: topic.into(),
-            client_id: "c".into(),
-            username: None,
-            password_file: None,
-            ca_file: None,
-            events: default_events(),
-        };
+        let settings = MqttSettings::to(url, topic, "c");
         let settings = BTreeMap::from([("bus".to_owned(), Settings::Mqtt(settings))]);
         Notifiers::build(&settings).unwrap_err().to_string()
     };

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use super::check;
 use super::notes::Notes;
-use super::parts::{Client, HTTP_SCHEMES, Parts, check_name};
+use super::parts::{Client, HTTP_SCHEMES, Parts, check_name, client_certificate};
 use super::raw;
 use crate::model::Kind;
 use crate::notify;
@@ -58,7 +58,8 @@ impl Parts {
                 client_id: raw.client_id.as_ref(),
                 default_id: format!("hindsight-{}-{}-notices", self.host, name.value),
                 username: raw.username.as_ref(),
-                password_file: raw.password_file.as_ref(),
+                // With a file for the name, the password has its name.
+                password_file: raw.password_file.as_ref().filter(|_| raw.username_file.is_none()),
                 whole,
             },
         );
@@ -68,13 +69,22 @@ impl Parts {
         } else {
             notes.refuse(raw.topic.place, check::topic(&topic));
         }
+        if let (Some(file), Some(_)) = (&raw.username_file, &raw.username) {
+            notes.note(file.place, "there are two user names", "keep username or username_file");
+        }
+        let (certificate, key) = (raw.client_cert_file.as_ref(), raw.client_key_file.as_ref());
+        let (client_cert_file, client_key_file) =
+            client_certificate(notes, &raw.url, certificate, key, whole);
         notify::MqttSettings {
             url: raw.url.value.clone(),
             topic,
             client_id,
             username: raw.username.clone(),
+            username_file: notes.secret(raw.username_file.as_ref()),
             password_file: notes.secret(raw.password_file.as_ref()),
             ca_file: notes.secret(raw.ca_file.as_ref()),
+            client_cert_file,
+            client_key_file,
             events: events(notes, raw.events.as_ref()),
         }
     }
@@ -203,11 +213,7 @@ fn headers(notes: &mut Notes, raw: &raw::WebhookNotifier) -> BTreeMap<String, no
     headers
 }
 
-fn signature(
-    notes: &mut Notes,
-    hmac: &raw::NotifierHmac,
-    raw: &raw::WebhookNotifier,
-) -> notify::Hmac {
+fn signature(notes: &mut Notes, hmac: &raw::Signing, raw: &raw::WebhookNotifier) -> notify::Hmac {
     let named = raw.headers.iter().flat_map(|headers| &headers.0);
     let named: Vec<&str> = named.map(|(name, _)| name.value.as_str()).collect();
     let mut check = |name: &Placed<String>| {

@@ -12,8 +12,7 @@ use std::path::PathBuf;
 use serde::Deserialize;
 
 pub(super) use notifiers::{
-    EmailNotifier, HeaderText, Hmac as NotifierHmac, MqttNotifier, Notifier, Template,
-    WebhookNotifier,
+    EmailNotifier, HeaderText, MqttNotifier, Notifier, Signing, Template, WebhookNotifier,
 };
 pub(super) use sources::{Fields, Format, Hmac, MqttSource, Protocol, Source, WebhookSource};
 pub(super) use storages::{Azure, Http, S3, Storage, Verify};

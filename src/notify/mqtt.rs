@@ -59,8 +59,7 @@ impl std::fmt::Debug for Publisher {
 impl Publisher {
     pub(super) fn start(name: &str, settings: &MqttSettings) -> Result<Self, Error> {
         let setup = |problem: String| Error::Setup { name: name.to_owned(), problem };
-        let MqttSettings { url, topic, client_id, username, password_file, ca_file, .. } =
-            settings.clone();
+        let MqttSettings { url, topic, client_id, .. } = settings.clone();
         if topic.is_empty() || !rumqttc::valid_topic(&topic) {
             let shown: String = topic.escape_debug().take(128).collect();
             return Err(setup(format!(
@@ -71,12 +70,12 @@ impl Publisher {
         let account = Account {
             address,
             client_id,
-            username,
-            username_file: None,
-            password_file,
-            ca_file,
-            client_cert_file: None,
-            client_key_file: None,
+            username: settings.username.clone(),
+            username_file: settings.username_file.clone(),
+            password_file: settings.password_file.clone(),
+            ca_file: settings.ca_file.clone(),
+            client_cert_file: settings.client_cert_file.clone(),
+            client_key_file: settings.client_key_file.clone(),
         };
         let (told, link) = watch::channel(Link::Down(None));
         let stop = CancellationToken::new();

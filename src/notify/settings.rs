@@ -45,8 +45,13 @@ pub struct MqttSettings {
     pub topic: String,
     pub client_id: String,
     pub username: Option<String>,
+    /// Instead of `username`.
+    pub username_file: Option<PathBuf>,
     pub password_file: Option<PathBuf>,
     pub ca_file: Option<PathBuf>,
+    /// The PEM certificate that we show, and its key; both or neither, and only over TLS.
+    pub client_cert_file: Option<PathBuf>,
+    pub client_key_file: Option<PathBuf>,
     pub events: BTreeSet<Kind>,
 }
 
@@ -65,6 +70,28 @@ pub struct WebhookSettings {
     pub headers: BTreeMap<String, HeaderText>,
     pub hmac: Option<Hmac>,
     pub events: BTreeSet<Kind>,
+}
+
+impl MqttSettings {
+    /// A topic of a broker that lets everybody in.
+    pub fn to(
+        url: impl Into<String>,
+        topic: impl Into<String>,
+        client_id: impl Into<String>,
+    ) -> Self {
+        Self {
+            url: url.into(),
+            topic: topic.into(),
+            client_id: client_id.into(),
+            username: None,
+            username_file: None,
+            password_file: None,
+            ca_file: None,
+            client_cert_file: None,
+            client_key_file: None,
+            events: default_events(),
+        }
+    }
 }
 
 impl WebhookSettings {

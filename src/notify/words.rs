@@ -198,3 +198,48 @@ pub(super) fn to_the_second(time: WallTime) -> String {
 fn count(number: u64, what: &str) -> String {
     if number == 1 { format!("1 {what}") } else { format!("{number} {what}s") }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{InterfaceTotals, Totals};
+    use crate::notify::samples;
+
+    #[test]
+    fn that_no_packet_matched_is_said_aloud_with_the_reason() {
+        let mut notice = samples::of(Kind::Completed).remove(0);
+        let Body::Capture(about) = &mut notice.body else { panic!() };
+        about.totals = Totals::default();
+        about.error = None;
+        about.coalesced_events = 0;
+        let seen = |received| InterfaceTotals { received, ..InterfaceTotals::default() };
+        about.interfaces = vec![seen(7), seen(1)];
+        let nothing = {
+            let mut about = about.clone();
+            about.interfaces = vec![seen(0)];
+            Notice { body: Body::Capture(about), ..notice.clone() }
+        };
+        let end = "It ended at its time limit.";
+        let expected = "0 packets matched: 8 packets passed, and the filter selected none.";
+        assert_eq!(message(&notice), format!("{expected} {end}"));
+        assert!(title(&notice).ends_with(": 0 packets matched"), "{}", title(&notice));
+        let expected = "0 packets matched: none passed in the window.";
+        assert_eq!(message(&nothing), format!("{expected} {end}"));
+    }
+
+    #[test]
+    fn filters_that_differ_are_told_with_their_interfaces() {
+        let mut notice = samples::of(Kind::Partial).remove(0);
+        let Body::Capture(about) = &mut notice.body else { panic!() };
+        let with = |interface: &str, filter: &str| InterfaceTotals {
+            interface: interface.to_owned(),
+            filter: filter.to_owned(),
+            ..InterfaceTotals::default()
+        };
+        about.interfaces = vec![with("eth0", "udp"), with("eth1", "")];
+        let told = facts(&notice);
+        let of = |name: &str| &told.iter().find(|fact| fact.name == name).unwrap().value;
+        assert_eq!(of("Filter"), "eth0: udp; eth1: none: every packet");
+        assert_eq!(of("Interfaces"), "eth0, eth1");
+    }
+}

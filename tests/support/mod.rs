@@ -5,6 +5,7 @@
 //! They must not know what a test is about; `storage_cases` alone does, because two tests are about the
 //! same.
 
+pub(crate) mod alerting;
 pub(crate) mod azurite;
 pub(crate) mod broker;
 pub(crate) mod capture_file;

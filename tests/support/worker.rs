@@ -70,15 +70,33 @@ pub(crate) struct Worker {
 impl Worker {
     /// Writes the configuration, starts, and waits until it answers.
     pub(crate) fn start(place: &Place, configuration: &Configuration) -> Self {
+        Self::start_as(place, configuration, |text| text)
+    }
+
+    fn start_as(
+        place: &Place,
+        configuration: &Configuration,
+        finish: impl FnOnce(String) -> String,
+    ) -> Self {
         let folder = tempfile::tempdir().expect("the temporary folder can be written");
         let write = |name: &str, text: &str| {
             fs::write(folder.path().join(name), text).expect("the temporary folder can be written");
         };
         write("rules.yaml", &configuration.rules);
-        write("config.yaml", &configuration.text(folder.path()));
+        write("config.yaml", &finish(configuration.text(folder.path())));
         let mut worker = Self { place: place.clone(), process: None, folder };
         worker.restart();
         worker
+    }
+
+    /// As [`start`](Self::start), and listens on a TCP address as well.
+    pub(crate) fn start_listening(
+        place: &Place,
+        configuration: &Configuration,
+        address: &str,
+    ) -> Self {
+        let listening = format!("listen: [\"{address}\"]");
+        Self::start_as(place, configuration, |text| text.replace("listen: []", &listening))
     }
 
     /// The folder of everything that is the worker's.

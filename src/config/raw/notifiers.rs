@@ -25,8 +25,11 @@ pub(in crate::config) struct MqttNotifier {
     pub(in crate::config) topic: Placed<String>,
     pub(in crate::config) client_id: Option<Placed<String>>,
     pub(in crate::config) username: Option<String>,
+    pub(in crate::config) username_file: Option<Placed<PathBuf>>,
     pub(in crate::config) password_file: Option<Placed<PathBuf>>,
     pub(in crate::config) ca_file: Option<Placed<PathBuf>>,
+    pub(in crate::config) client_cert_file: Option<Placed<PathBuf>>,
+    pub(in crate::config) client_key_file: Option<Placed<PathBuf>>,
     pub(in crate::config) events: Option<Placed<Vec<Placed<Kind>>>>,
 }
 
@@ -40,7 +43,7 @@ pub(in crate::config) struct WebhookNotifier {
     pub(in crate::config) template: Option<Placed<Template>>,
     pub(in crate::config) template_file: Option<Placed<PathBuf>>,
     pub(in crate::config) headers: Option<Named<Placed<HeaderText>>>,
-    pub(in crate::config) hmac: Option<Hmac>,
+    pub(in crate::config) hmac: Option<Signing>,
     pub(in crate::config) events: Option<Placed<Vec<Placed<Kind>>>>,
 }
 
@@ -68,7 +71,7 @@ pub(in crate::config) struct HeaderFile {
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(in crate::config) struct Hmac {
+pub(in crate::config) struct Signing {
     pub(in crate::config) secret_file: Placed<PathBuf>,
     pub(in crate::config) header: Option<Placed<String>>,
     pub(in crate::config) timestamp_header: Option<Placed<String>>,
