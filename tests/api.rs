@@ -224,7 +224,6 @@ fn a_malformed_filter_is_refused_with_field_value_and_right_form_and_changes_not
     for (body, field) in [
         (json!({"interfaces": ["lo"], "filters": filters}), "filters[1].remoteIPAddress"),
         (json!({"interfaces": ["lo"], "bpf": "tcp prot 443"}), "bpf"),
-        (json!({"interfaces": ["no-such0"]}), "interfaces"),
         (json!({"interfaces": ["lo"], "timeLimitInSeconds": 18_001}), "timeLimitInSeconds"),
         (
             json!({"interfaces": ["lo"], "storageLocation": {"storageId": "nowhere"}}),
@@ -265,6 +264,15 @@ fn the_body_of_the_founding_document_makes_a_capture() {
     assert_eq!(done["stop_reason"], "TimeExceeded", "{done:#}");
     assert!(local.exists(), "the local file is there as well");
     assert_eq!(files(&worker.folder().join("archive")).len(), 1);
+}
+
+#[test]
+fn a_capture_that_cannot_begin_is_told_at_once() {
+    let worker = Worker::start(&Place::Host, &configuration("[]"));
+    let output = worker.command(&["capture", "create", "c1", "-i", "no-such0"]);
+    assert!(matches!(output.status.code(), Some(1 | 2)), "{output:?}");
+    assert!(text(&output.stderr).contains("no interface 'no-such0'"), "{output:?}");
+    assert_eq!(text(&output.stdout), "");
 }
 
 /// Asks, and holds the answer to the document.

@@ -513,7 +513,7 @@ fn what_is_tried_again_is_counted_and_what_failed_is_said() {
     }
     let watched = worker.hindsight(&["capture", "watch", "retransmits-1"]);
     assert_eq!(watched.status.code(), Some(1), "{watched:?}");
-    assert!(text(&watched.stderr).contains("is failed"), "{watched:?}");
+    assert!(text(&watched.stderr).contains("(failed): archive refuses"), "{watched:?}");
     let tried = worker.stdout(&["capture", "upload", "retransmits-1"]);
     assert_eq!(tried, "1 file and 2 notices of retransmits-1 are tried again.\n");
 }

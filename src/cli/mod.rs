@@ -123,8 +123,8 @@ pub enum Error {
     Storages(usize),
     #[error(transparent)]
     Filter(filter::JsonError),
-    #[error("capture {name} is {state}: it does not hold all that was asked for")]
-    NotWhole { name: String, state: State },
+    #[error("capture {name} does not hold all that was asked for ({state}): {why}")]
+    NotWhole { name: String, state: State, why: String },
     #[error(transparent)]
     Download(#[from] DownloadError),
     #[error("cannot write to {path}")]
