@@ -102,24 +102,15 @@ storages:
 verify: checksum, ca_file: two }
   shared:
     azure: { account: acc2, container: cont2, sas_file: one }
-  identity:
-    azure: { account: acc4, container: cont4, managed_identity: { client_id: id-1, \
-endpoint: \"http://id:1\" } }
+  identity: { azure: { account: acc4, container: cont4, managed_identity: { client_id: id-1, \
+endpoint: \"http://id:1\" } } }
   simple: { azure: { account: acc5, container: cont5, managed_identity: true } }
   bucket:
     s3:
-      bucket: buck
-      region: reg
-      endpoint: http://s3:1
-      access_key_id: key
-      secret_access_key_file: one
-      path_style: false
-      conditional: false
-      verify: checksum
-      ca_file: one
-  dav:
-    http: { url: \"http://dav:1\", username: dav-user, password_file: one, conditional: false, \
-ca_file: one }
+      { bucket: buck, region: reg, endpoint: \"http://s3:1\", access_key_id: key, \
+secret_access_key_file: one, path_style: false, conditional: false, verify: checksum, ca_file: one }
+  dav: { http: { url: \"http://dav:1\", username: dav-user, password_file: one, conditional: false, \
+ca_file: two } }
   dav2: { http: { url: \"http://dav:3\", bearer_file: one } }
 notifiers:
   bus:
@@ -215,7 +206,7 @@ const KEYS: &[(&str, &str, &str)] = &[
     ("hmac.tolerance", "tolerance: 2m", "tolerance: 3m"),
     ("directory.path", "path: captures", "path: /captures"),
     ("azure.verify", "verify: checksum, ca_file: two", "verify: read_back, ca_file: two"),
-    ("azure.ca_file", "ca_file: two }", "ca_file: three }"),
+    ("azure.ca_file", "checksum, ca_file: two", "checksum, ca_file: three"),
     ("azure.managed_identity", "managed_identity: true", "managed_identity: { client_id: a }"),
     ("managed identity.client_id", "client_id: id-1", "client_id: id-2"),
     ("managed identity.endpoint", "http://id:1", "http://id:2"),
@@ -230,14 +221,14 @@ const KEYS: &[(&str, &str, &str)] = &[
     ("s3.access_key_id", "access_key_id: key", "access_key_id: other"),
     ("s3.secret_access_key_file", "secret_access_key_file: one", "secret_access_key_file: two"),
     ("s3.path_style", "path_style: false", "path_style: true"),
-    ("s3.conditional", "conditional: false\n", "conditional: true\n"),
-    ("s3.verify", "verify: checksum\n", "verify: read_back\n"),
-    ("s3.ca_file", "ca_file: one\n  dav", "ca_file: three\n  dav"),
+    ("s3.conditional", "conditional: false, verify", "conditional: true, verify"),
+    ("s3.verify", "verify: checksum, ca_file: one", "verify: read_back, ca_file: one"),
+    ("s3.ca_file", "ca_file: one }\n  dav", "ca_file: three }\n  dav"),
     ("http.url", "http://dav:1", "http://dav:2"),
     ("http.username", "dav-user", "other-user"),
     ("http.password_file", "dav-user, password_file: one", "dav-user, password_file: two"),
-    ("http.conditional", "conditional: false,", "conditional: true,"),
-    ("http.ca_file", "ca_file: one }", "ca_file: three }"),
+    ("http.conditional", "conditional: false, ca_file", "conditional: true, ca_file"),
+    ("http.ca_file", "ca_file: two } }", "ca_file: three } }"),
     ("http.bearer_file", "dav:3\", bearer_file: one", "dav:3\", bearer_file: two"),
     ("mqtt notifier.url", "mqtt://out:1883", "mqtt://out:1884"),
     ("mqtt notifier.topic", "hindsight/${host}/notices", "hindsight/notices"),
@@ -335,8 +326,8 @@ const MAPPINGS: &[(&str, &str)] = &[
     ("directory", "directory: { "),
     ("azure", "azure: { account: acc, "),
     ("managed identity", "managed_identity: { "),
-    ("s3", "    s3:\n      bucket: buck\n"),
-    ("http", "    http: { url: \"http://dav:1\", "),
+    ("s3", "      { bucket: buck, "),
+    ("http", "  dav: { http: { url: \"http://dav:1\", "),
     ("mqtt notifier", "    mqtt:\n      url: mqtt://out:1883\n"),
     ("webhook notifier", "webhook: { url: \"http://team/x\", "),
     ("header field", "X-Secret: { "),
@@ -441,10 +432,8 @@ fn the_environment_moves_the_defaults_and_gives_way_to_the_file() {
     assert_eq!((config.file, config.host.as_str()), (named.config, "edge-7"));
 }
 
-/// What the default shows in comments would be accepted: `#key` is an example, `# text` is prose.
-#[test]
-fn the_examples_in_the_default_are_valid() {
-    let folder = Folder::new();
+/// The default with what it shows in comments: `#key` is an example, `# text` is prose.
+fn reference() -> String {
     let uncomment = |line: &str| {
         let indent = line.len() - line.trim_start().len();
         match line[indent..].strip_prefix('#') {
@@ -463,10 +452,72 @@ fn the_examples_in_the_default_are_valid() {
         let to = if path.starts_with('[') { "[rules]" } else { "one" };
         text = text.replace(path, to);
     }
+    text
+}
+
+/// What the default shows in comments would be accepted.
+#[test]
+fn the_examples_in_the_default_are_valid() {
+    let folder = Folder::new();
+    let text = reference();
     let config = folder.load(&text).unwrap_or_else(|told| panic!("{}", told.join("\n")));
     assert_eq!(config.sources.len(), 3);
     assert_eq!(config.storages.len(), 4);
     assert_eq!(config.notifiers.len(), 3);
+}
+
+/// Other values that a key could have, likely ones first.
+fn other_values(value: &str) -> Vec<String> {
+    const WORDS: &str = "one two three json text debug warn alertmanager auto pcap zstd stop keep \
+        local bus team slack teams cloudevent checksum read_back required completed 3.1.1 5 true \
+        false 0 1 2 7 96 7% 9% 7s 11s 45s 3m 20d 1MiB 3MiB 70KiB 96MiB 2GiB 15GiB [] [lo] [bus] \
+        [failed] [completed] [other-rules] 127.0.0.1:9199 [\"127.0.0.1:9199\"] /hooks/other";
+    let quoted = value.trim_matches('"');
+    let mut others = vec![format!("{quoted}x"), quoted.replacen("://", "://x", 1)];
+    others.extend(WORDS.split_whitespace().map(str::to_owned));
+    others.retain(|other| other != value && other != quoted);
+    others
+}
+
+#[test]
+fn every_key_of_the_reference_page_acts() {
+    let folder = Folder::new();
+    let text = reference();
+    let load = |text: &str| folder.load(text).map(|config| format!("{config:?}"));
+    let whole = load(&text).unwrap_or_else(|told| panic!("{}", told.join("\n")));
+    let lines: Vec<&str> = text.lines().collect();
+    let (mut walked, mut inert) = (0, Vec::new());
+    for (at, line) in lines.iter().enumerate() {
+        let key = line.trim_start().trim_start_matches("- ");
+        let Some((name, value)) = key.split_once(": ") else { continue };
+        if key.starts_with('#') || name == "version" || name.contains(' ') {
+            continue;
+        }
+        walked += 1;
+        let acts = |other: &String| {
+            let head = &line[..line.len() - value.len()];
+            let changed = format!("{head}{other}");
+            let mut lines = lines.clone();
+            lines[at] = &changed;
+            load(&(lines.join("\n") + "\n")).is_ok_and(|other| other != whole)
+        };
+        if !other_values(value).iter().any(acts) {
+            inert.push(*line);
+        }
+    }
+    assert_eq!(inert, Vec::<&str>::new(), "no other value of these changes anything");
+    assert!(walked > 60, "only {walked} keys were found");
+}
+
+/// What the reference page says of a key stands beside its name.
+#[test]
+fn every_key_stands_on_the_reference_page() {
+    let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let words: BTreeSet<&str> = DEFAULT.split(|c| !is_word(c)).collect();
+    for (key, ..) in KEYS {
+        let name = key.rsplit('.').next().unwrap();
+        assert!(words.contains(name), "{key} is not explained");
+    }
 }
 
 #[test]
@@ -679,7 +730,7 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     (
         "account_key_file: one",
         "account_key_file: one, sas_file: two",
-        "config.yaml:33:113: there are two credentials; keep one of account_key_file, sas_file and managed_identity",
+        "config.yaml:33:103: there are two credentials; keep one of account_key_file, sas_file and managed_identity",
     ),
     (
         ", account_key_file: one",
@@ -696,12 +747,29 @@ const MISTAKES: &[(&str, &str, &str)] = &[
         "account_key_file: rules",
         "config.yaml:33:88: rules is no file; name a plain file",
     ),
+    ("access_key_id: key, ", "", "config.yaml:40:85: the secret has no key; add access_key_id"),
     (
-        "      access_key_id: key\n",
-        "",
-        "config.yaml:41:31: the secret has no key; add access_key_id",
+        "username: dav-user, password_file: one",
+        "username: dav-user",
+        "config.yaml:41:49: the user has no password; add password_file",
     ),
-    ("    s3:", "    s4:", "config.yaml:37:5: unknown value `s4`; did you mean `s3`?"),
+    ("username: dav-user, ", "", "config.yaml:41:54: the password has no user; add username"),
+    (
+        "username: dav-user, ",
+        "bearer_file: one, username: dav-user, ",
+        "config.yaml:41:67: there are two credentials; keep bearer_file, or username and password_file",
+    ),
+    (
+        "managed_identity: true",
+        "managed_identity: false",
+        "config.yaml:37:73: expected `true` or { client_id: ... }; without it leave the key out",
+    ),
+    (
+        "http://id:1",
+        "id:1",
+        "config.yaml:36:104: this is no address; it begins with http:// or https://",
+    ),
+    ("    s3:", "    s4:", "config.yaml:39:5: unknown value `s4`; did you mean `s3`?"),
     ("${host}", "${site}", "config.yaml:47:14: unknown placeholder; only `${host}` is known here"),
     (
         "hindsight/${host}/notices",

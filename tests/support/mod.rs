@@ -26,5 +26,6 @@ pub(crate) mod storage_cases;
 pub(crate) mod traffic;
 pub(crate) mod tshark;
 pub(crate) mod wait;
+pub(crate) mod webdav;
 pub(crate) mod witness;
 pub(crate) mod worker;

@@ -88,6 +88,11 @@ impl Worker {
         self.process = None;
     }
 
+    /// SIGHUP: it is to read its configuration again.
+    pub(crate) fn hang_up(&self) {
+        self.process.as_ref().expect("only a worker that runs is told").hang_up();
+    }
+
     /// SIGTERM, and how it ended.
     pub(crate) fn stop(&mut self) -> ExitStatus {
         let mut process = self.process.take().expect("only a worker that runs is stopped");
