@@ -150,7 +150,7 @@ impl fmt::Display for Problems<'_> {
 
 impl Error {
     /// The exit code that says so.
-    pub const fn exit(&self) -> Exit {
+    pub fn exit(&self) -> Exit {
         match self {
             Self::Configuration(_) | Self::Telemetry(_) | Self::Upload(_) => Exit::Configuration,
             Self::Client(error) => error.exit(),

@@ -175,9 +175,9 @@ fn bad_entry(at: &str, error: &JsonError) -> Problem {
     let behind = value
         .and_then(|value| detail.split_once(value.as_str()))
         .map_or(detail.as_str(), |(_, rest)| rest);
-    let expected = behind.split_once("; ").map(|(_, form)| form.to_owned());
-    let value = value.cloned();
-    Problem { field: Some(field), value, expected, ..Problem::bad_request(detail) }
+    let expected = behind.split_once("; ").map(|(_, form)| form.into());
+    let value = value.map(|value| value.as_str().into());
+    Problem { field: Some(field.into()), value, expected, ..Problem::bad_request(detail) }
 }
 
 /// The field and the value of a mistake that is one of one value.
@@ -403,9 +403,9 @@ pub(super) fn refused(not_created: NotCreated, name: &str, continuous: bool) -> 
             let field = name_in_body(&field, continuous);
             let detail = format!("{field}: {value}: {message}");
             Problem {
-                field: Some(field.to_owned()),
-                value: Some(value),
-                expected: Some(message),
+                field: Some(field.into()),
+                value: Some(value.into()),
+                expected: Some(message.into()),
                 ..Problem::bad_request(detail)
             }
         }
@@ -417,8 +417,8 @@ pub(super) fn refused(not_created: NotCreated, name: &str, continuous: bool) -> 
 /// wrong or the entries, and ends with the right form.
 fn bad_filter(value: String, message: String) -> Problem {
     let field = if message.starts_with("bpf:") { "bpf" } else { "filters" };
-    let expected = message.rsplit_once("; ").map(|(_, form)| form.to_owned());
-    let (field, value) = (Some(field.to_owned()), Some(value));
+    let expected = message.rsplit_once("; ").map(|(_, form)| form.into());
+    let (field, value) = (Some(field.into()), Some(value.into()));
     Problem { field, value, expected, ..Problem::bad_request(message) }
 }
 
