@@ -11,10 +11,12 @@ mod tls;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
-use rumqttc::{MqttOptions, Transport};
+use rumqttc::{MqttOptions, TlsConfiguration, Transport};
 use rumqttc_v4::MqttOptions as MqttOptionsV4;
+use rustls::pki_types::ServerName;
 
 pub use address::Address;
 
@@ -78,6 +80,14 @@ pub struct Account {
     pub client_key_file: Option<PathBuf>,
 }
 
+/// What TLS towards a broker takes.
+#[derive(Clone, Debug)]
+pub struct Tls {
+    pub config: Arc<rustls::ClientConfig>,
+    /// Whose certificate the broker has to show.
+    pub server: ServerName<'static>,
+}
+
 /// Name and password, as far as there are any.
 struct Credentials {
     username: Option<String>,
@@ -96,7 +106,8 @@ impl Account {
         options.set_keep_alive(KEEP_ALIVE_S);
         options.set_connect_timeout(CONNECT_TIMEOUT);
         if self.address.encrypted {
-            options.set_transport(Transport::tls_with_config(tls::configuration(self)?));
+            let tls = TlsConfiguration::Rustls(tls::configuration(self)?);
+            options.set_transport(Transport::tls_with_config(tls));
         }
         let Credentials { username, password } = self.credentials()?;
         match (username, password) {
@@ -114,8 +125,8 @@ impl Account {
         Ok(options)
     }
 
-    /// As [`options`](Self::options), for MQTT 3.1.1. That version knows no password without a name:
-    /// it is then not sent.
+    /// As [`options`](Self::options), for MQTT 3.1.1, without TLS: whoever connects adds it. That version
+    /// knows no password without a name: it is then not sent.
     ///
     /// # Errors
     /// A file cannot be read, or holds no certificate.
@@ -123,10 +134,6 @@ impl Account {
         let broker = rumqttc_v4::Broker::tcp(self.address.host.clone(), self.address.port);
         let mut options = MqttOptionsV4::new(self.client_id.clone(), broker);
         options.set_keep_alive(KEEP_ALIVE_S);
-        if self.address.encrypted {
-            let tls = tls::configuration(self)?;
-            options.set_transport(rumqttc_v4::Transport::tls_with_config(tls));
-        }
         let Credentials { username, password } = self.credentials()?;
         match (username, password) {
             (Some(username), Some(password)) => {
@@ -138,6 +145,20 @@ impl Account {
             (None, _) => {}
         }
         Ok(options)
+    }
+
+    /// TLS towards the broker, where its address asks for it. Blocking: reads the certificates.
+    ///
+    /// # Errors
+    /// A file cannot be read, or holds no certificate.
+    pub fn tls(&self) -> Result<Option<Tls>, Error> {
+        if !self.address.encrypted {
+            return Ok(None);
+        }
+        let host = self.address.host.trim_start_matches('[').trim_end_matches(']');
+        let server = ServerName::try_from(host.to_owned())
+            .map_err(|error| Error::Connection(format!("'{host}' is no name for TLS: {error}")))?;
+        Ok(Some(Tls { config: tls::configuration(self)?, server }))
     }
 
     fn credentials(&self) -> Result<Credentials, Error> {

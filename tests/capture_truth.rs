@@ -191,6 +191,80 @@ fn readers_that_are_stopped_at_any_instant_hold_all_from_before_it_and_the_other
     bench.shut_down();
 }
 
+/// Ports to which packets go now and then, and what 16 captures wait for: for these, for a few of
+/// the many others, or for what never comes.
+const RARE_PORTS: [u16; 2] = [5001, 5002];
+
+fn waiting(number: u64) -> CapturePlan {
+    let filter = match number % 4 {
+        0 => "udp dst port 5001".to_owned(),
+        1 => "tcp or udp dst port 5002 and less 1500".to_owned(),
+        2 => format!("tcp dst port {}", 5000 + number),
+        _ => format!("udp dst port {} and udp[13:2] & 0xfff = 7", support::traffic::PORT),
+    };
+    filtered(&filter, from_now_on())
+}
+
+#[test]
+fn captures_that_find_nothing_for_long_hold_what_comes_at_last_and_count_what_went_by() {
+    let Some(pair) = Pair::quiet() else { return };
+    let mut bench = pair.near.within(|| Bench::start(4 << 20));
+    let captures = pair.near.within(|| begin(&mut bench, 16, waiting));
+    let mut many = Sender::new(&pair);
+    let mut rare = RARE_PORTS.map(|port| Sender::to_port(&pair, port));
+    for round in 0..120_u64 {
+        many.flood(100);
+        if round % 40 > 30 {
+            rare[usize::from(round % 3 == 0)].send();
+        }
+        // So that they rest, are called, read, and rest again at ever other places of a block.
+        thread::sleep(Duration::from_millis(round % 13));
+    }
+    let sent = many.next + rare[0].next + rare[1].next;
+    let mut ends = stop(&mut bench, &captures);
+    for (number, capture) in captures.iter().enumerate() {
+        let ended = ends.remove(capture).unwrap();
+        let file = CaptureFile::read(ended.path());
+        let expected: Vec<u64> = match number % 4 {
+            rarely @ (0 | 1) => (0..rare[rarely].next).collect(),
+            2 => Vec::new(),
+            // These two bytes of the payload are the number without its last byte.
+            _ => (0..many.next).filter(|number| number >> 8 & 0xfff == 7).collect(),
+        };
+        assert_eq!(file.numbers(), expected, "{ended:?}");
+        assert_eq!((ended.lost(), ended.interfaces[0].received), (0, sent), "{ended:?}");
+        assert_agree(&file, &ended);
+    }
+    bench.shut_down();
+}
+
+#[test]
+fn what_is_lost_while_captures_find_nothing_is_counted() {
+    let Some(pair) = Pair::quiet() else { return };
+    let mut bench = pair.near.within(|| Bench::start(SMALLEST_RING));
+    let captures = pair.near.within(|| begin(&mut bench, 16, waiting));
+    let mut many = Sender::new(&pair);
+    many.size = 1_000;
+    let mut rare = RARE_PORTS.map(|port| Sender::to_port(&pair, port));
+    for _ in 0..10 {
+        many.flood(DELUGE / 10);
+        // What is dropped in the end stands in front of packets that come in peace.
+        thread::sleep(Duration::from_millis(100));
+        rare.iter_mut().for_each(Sender::send);
+    }
+    let sent = many.next + rare[0].next + rare[1].next;
+    for ended in stop(&mut bench, &captures).values() {
+        let file = CaptureFile::read(ended.path());
+        let numbers = file.numbers();
+        assert!(numbers.is_sorted_by(|one, next| one < next), "out of order, or twice");
+        let received = ended.interfaces[0].received + ended.interfaces[0].dropped_by_kernel;
+        assert_eq!(received, sent, "{ended:?}");
+        assert!(file.told_lost() <= ended.lost());
+        assert_agree(&file, ended);
+    }
+    bench.shut_down();
+}
+
 #[test]
 fn a_recorder_that_nobody_reads_counts_every_packet() {
     let Some(pair) = Pair::quiet() else { return };

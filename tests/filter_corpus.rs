@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::thread;
 
-use hindsight::filter::{Entry, Error, Filter, LinkType, Packet, Program, compile};
+use hindsight::filter::{Entry, Error, Filter, LinkType, Outline, Packet, Program, compile};
 use support::captures::{Captured, Made, Public};
 use support::five_tuple::{self, Ip};
 
@@ -135,6 +135,7 @@ impl Bench {
             ("the program, of the same packets with their tags beside them,", {
                 self.with_tags_beside(&program, &numbers)
             }),
+            ("the program, of the packets' outlines,", self.by_outlines(&program, &numbers)),
             ("the definition", self.by_definition(case, &numbers)),
         ] {
             if other != numbers {
@@ -178,6 +179,16 @@ impl Bench {
             let data = [&packet.bytes[..12], &packet.bytes[16..]].concat();
             let vlan = packet.bytes[12..16].try_into().ok();
             program.selects(&Packet { data: &data, vlan, wire_len: packet.wire_len })
+        })
+    }
+
+    /// What a program says of the outlines of packets, and where it has to see them what has been
+    /// selected.
+    fn by_outlines(&self, program: &Program, selected: &BTreeSet<usize>) -> BTreeSet<usize> {
+        self.numbers(|number, packet| {
+            let packet = Packet { data: &packet.bytes, vlan: None, wire_len: packet.wire_len };
+            let decided = Outline::of(&packet).and_then(|outline| program.decide(&outline));
+            decided.unwrap_or_else(|| selected.contains(&number))
         })
     }
 

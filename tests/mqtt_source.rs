@@ -10,6 +10,7 @@ use hindsight::model::Health;
 use hindsight::source::format::{Format, MAX_BODY_BYTES, json};
 use hindsight::source::mqtt::{self, Protocol, Settings, Topic};
 use hindsight::source::{Content, Delivery};
+use hindsight::telemetry::metrics;
 use support::broker::{Broker, tls_file};
 use support::place::Place;
 use tokio::sync::{mpsc, watch};
@@ -295,6 +296,15 @@ async fn retained_messages_are_old_news() {
     assert!(source.is_quiet().await);
     broker.publish_retained("alerts/a", alert("New"));
     assert_eq!(name(&source.record().await), "New", "retained for others, news for us");
+    source.end().await;
+
+    // MQTT 3.1.1 cannot ask the broker to keep them: here they come, and are counted.
+    let older = Settings { protocol: Protocol::V311, ..settings(&broker) };
+    let mut source = Source::start(older);
+    source.connected().await;
+    assert!(source.is_quiet().await);
+    let counted = "hindsight_retained_messages_ignored_total{source=\"plant\"} 1";
+    assert!(metrics::render().contains(counted), "{}", metrics::render());
     source.end().await;
 }
 

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use hindsight::model::Transfer;
-use hindsight::upload::{AzureSettings, Settings, Verify};
+use hindsight::upload::{AzureSettings, ManagedIdentity, Settings, Verify};
 use support::azurite::Azurite;
 use support::faulty_proxy::{Fault, Proxy};
 use support::place::Place;
@@ -110,6 +110,30 @@ async fn the_answer_to_a_completion_that_is_lost_costs_nothing() {
     let proxy = behind(Fault::None, &mut bench, &azurite, Verify::Checksum);
     let completion = "PUT comp=blocklist";
     storage_cases::a_lost_completion_costs_nothing(&bench, &proxy, completion, BLOCK).await;
+}
+
+/// Azurite takes tokens over TLS only, so what counts is what it was sent.
+#[tokio::test]
+async fn a_managed_identity_asks_the_machine_for_its_token_and_shows_it() {
+    let azurite = Azurite::start(&Place::Host);
+    install_tls();
+    let token = r#"{ "access_token": "t0ken-of-the-machine", "expires_on": "4102444800" }"#;
+    let machine = Fault::Says("GET client_id=id-1", "200 OK", token);
+    let proxy = Proxy::start(azurite.server.port, machine);
+    let address = format!("http://127.0.0.1:{}", proxy.port);
+    let storages = storage_cases::storages(Settings::Azure(AzureSettings {
+        endpoint: Some(format!("{address}/{}", Azurite::ACCOUNT)),
+        managed_identity: Some(ManagedIdentity {
+            client_id: Some("id-1".to_owned()),
+            endpoint: Some(format!("{address}/metadata/identity/oauth2/token")),
+        }),
+        ..settings(&azurite, Azurite::CONTAINER)
+    }));
+    let error = storages.check(storage_cases::STORAGE).await.unwrap_err();
+    assert!(!format!("{error} {error:?}").contains("t0ken"), "{error:?}");
+    let asked = proxy.passed(&format!("GET /{}", Azurite::CONTAINER));
+    let shown = |head: &str| head.contains("authorization: bearer t0ken-of-the-machine");
+    assert!(asked.iter().any(|request| shown(&request.head)), "{asked:?} {error}");
 }
 
 #[tokio::test]

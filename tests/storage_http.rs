@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use hindsight::upload::{Error, HttpSettings, Settings};
+use hindsight::upload::{Error, HttpSettings, S3Settings, Settings};
 use support::faulty_proxy::{Fault, Proxy};
 use support::place::Place;
 use support::storage_cases::{self, Bench, LARGE_BYTES, STORAGE, install_tls};
@@ -115,4 +115,36 @@ async fn a_wrong_password_is_told_and_not_repeated_and_a_token_opens_its_folder(
     with_token.store(STORAGE, &segment, None, |_| {}).await.unwrap();
     server.kill();
     storage_cases::a_server_that_is_away_is_transient(&bench).await;
+}
+
+#[tokio::test]
+async fn a_certificate_of_an_authority_of_ones_own_is_trusted_where_it_is_named() {
+    let (server, folder) = (WebDav::start_with_tls(&Place::Host), tempfile::tempdir().unwrap());
+    install_tls();
+    let address = format!("https://127.0.0.1:{}", server.port);
+    let http = |ca_file| {
+        let settings = settings(format!("{address}/dav"), folder.path(), WebDav::PASSWORD);
+        storage_cases::storages(Settings::Http(HttpSettings { ca_file, ..settings }))
+    };
+    // It speaks no S3, but the connection comes first.
+    let s3 = |ca_file| {
+        let secret = folder.path().join("password");
+        storage_cases::storages(Settings::S3(S3Settings {
+            bucket: "captures".to_owned(),
+            region: "us-east-1".to_owned(),
+            endpoint: Some(address.clone()),
+            access_key_id: Some("k".to_owned()),
+            secret_access_key_file: Some(secret),
+            path_style: None,
+            conditional: true,
+            verify: None,
+            ca_file,
+        }))
+    };
+    http(Some(server.authority())).check(STORAGE).await.unwrap();
+    s3(Some(server.authority())).check(STORAGE).await.unwrap();
+    for unknown in [http(None), s3(None)] {
+        let error = unknown.check(STORAGE).await.unwrap_err();
+        assert!(error.is_transient() && error.to_string().contains("ertificate"), "{error}");
+    }
 }

@@ -87,8 +87,11 @@ impl Group {
 
     /// Sends, waits until all is worked off, and ends all.
     fn under(self, rig: &Rig, traffic: Traffic) -> Outcome {
+        let used = || self.programs.iter().map(|(program, _)| program.cpu().as_secs_f64()).sum();
+        let cpu_before: f64 = used();
         let sent = traffic.send(rig);
         wait_for_rest(self.programs.iter().map(|(program, _)| program));
+        let cpu_under: f64 = used() - cpu_before;
         let (mut cpu, mut written, mut lost) = (0.0, 0, 0);
         for (program, folder) in self.programs {
             let Ended { cpu: used, output, .. } = self.tool.end(program);
@@ -96,7 +99,7 @@ impl Group {
             written += captured::packets_in(folder.path());
             lost += self.tool.reported_drops(&output).unwrap_or(0);
         }
-        Outcome { sent, cpu, written, lost }
+        Outcome { sent, cpu, cpu_under, written, lost }
     }
 }
 
@@ -105,6 +108,8 @@ impl Group {
 struct Outcome {
     sent: Sent,
     cpu: f64,
+    /// Of it from the first packet until all was worked off: without starts and ends.
+    cpu_under: f64,
     /// Packets in all files together.
     written: u64,
     /// What the programs say they lost.
@@ -180,17 +185,19 @@ pub(crate) fn sixty_four(rig: &Rig, repetitions: usize) {
         "sender's CPU s",
         "sender's s",
         "CPU s there",
+        "of it under the traffic",
         "ns a packet and capture",
     ]);
     for ((name, _), runs) in starts.iter().zip(&runs) {
         let of = |value: &dyn Fn(&Outcome) -> f64| runs.iter().map(value).collect::<Vec<f64>>();
-        let cpu = of(&|run| run.cpu);
+        let under = of(&|run| run.cpu_under);
         table.row(vec![
             (*name).to_owned(),
             figures::spread(&of(&|run| run.sent.cpu.as_secs_f64())),
             figures::spread(&of(&|run| run.sent.took.as_secs_f64())),
-            figures::spread(&cpu),
-            format!("{:.1}", median(&cpu) * 1e9 / figure(traffic.packets) / 64.0),
+            figures::spread(&of(&|run| run.cpu)),
+            figures::spread(&under),
+            format!("{:.1}", median(&under) * 1e9 / figure(traffic.packets) / 64.0),
         ]);
     }
     table.print();

@@ -13,7 +13,7 @@ use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use super::{Account, Error};
 
 /// Blocking: reads the certificates.
-pub(super) fn configuration(account: &Account) -> Result<TlsConfiguration, Error> {
+pub(super) fn configuration(account: &Account) -> Result<Arc<rustls::ClientConfig>, Error> {
     let mut config = match &account.ca_file {
         Some(path) => trusting(path)?,
         None => of_the_system()?,
@@ -25,7 +25,7 @@ pub(super) fn configuration(account: &Account) -> Result<TlsConfiguration, Error
         })?;
         Arc::make_mut(&mut config).client_auth_cert_resolver = shown;
     }
-    Ok(TlsConfiguration::Rustls(config))
+    Ok(config)
 }
 
 fn of_the_system() -> Result<Arc<rustls::ClientConfig>, Error> {

@@ -7,6 +7,9 @@
 //!                                        sealing <- series (the files) <- segment <+-> output
 //! ```
 //!
+//! Captures of one recorder that find nothing rest: a scout reads for all of them, and calls each for
+//! the block that may concern it (`rest`, `scout`).
+//!
 //! Packets stay in the threads of this room; what leaves it are coarse reports and files. It knows
 //! nothing of rules, uploads and the journal. Invariant: every packet that passed an interface in a
 //! capture's window is written, not selected, or counted as lost.

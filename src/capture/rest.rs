@@ -338,8 +338,10 @@ mod tests {
         clock::boot_time().since(waited) < Duration::from_secs(1)
     }
 
+    type Reading = (Name, Arc<Bell>);
+
     /// Two readers that rest before block 7, and the scout's bell.
-    fn resting() -> (Readers, [(Name, Arc<Bell>); 2], Arc<Bell>) {
+    fn resting() -> (Readers, [Reading; 2], Arc<Bell>) {
         let (mut readers, scout) = (Readers::default(), Arc::<Bell>::default());
         assert!(readers.appoint(&scout));
         let two = [(), ()].map(|()| {

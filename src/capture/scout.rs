@@ -218,6 +218,8 @@ impl Table {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::LazyLock;
+
     use proptest::prelude::*;
 
     use super::*;
@@ -243,6 +245,8 @@ mod tests {
         "not ip and not ip6",
         "udp[8] = 3",
     ];
+
+    static PROGRAMS: LazyLock<Vec<Option<Arc<Program>>>> = LazyLock::new(|| programs(&EXPRESSIONS));
 
     fn programs(expressions: &[&str]) -> Vec<Option<Arc<Program>>> {
         let program = |text: &&str| {
@@ -305,7 +309,7 @@ mod tests {
             change in 0_usize..6,
         ) {
             let mut table = Table::new();
-            let mut programs = programs(&EXPRESSIONS);
+            let mut programs = PROGRAMS.clone();
             table.use_programs(Some(0), programs.clone());
             for (number, block) in blocks.iter().enumerate() {
                 if number == change {

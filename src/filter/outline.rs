@@ -121,8 +121,12 @@ pub struct Outline {
 impl PartialEq for Outline {
     #[inline]
     fn eq(&self, other: &Self) -> bool {
-        // Its shape follows from them.
-        self.bytes == other.bytes
+        // The shape follows from the bytes. By words, as that needs no call.
+        let words = self.bytes.as_chunks::<8>().0.iter().zip(other.bytes.as_chunks::<8>().0);
+        let differ = |(one, other): (&[u8; 8], &[u8; 8])| {
+            u64::from_ne_bytes(*one) ^ u64::from_ne_bytes(*other)
+        };
+        words.map(differ).fold(0, |all, one| all | one) == 0
     }
 }
 

@@ -3,6 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
+use super::reserve::is_full;
+
 /// A failure of the journal. The message names the place and, where there is one, the remedy.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -48,10 +50,7 @@ pub enum Error {
         "writing to the journal: {source}; the worker has to stop now, because what an fsync has \
          failed on cannot be trusted by trying again; look at the disk, then start it again"
     )]
-    Commit {
-        #[from]
-        source: rusqlite::Error,
-    },
+    Commit { source: rusqlite::Error },
 
     #[error(
         "the disk of the journal is full; the worker stops before it takes what it cannot keep; \
@@ -70,6 +69,14 @@ pub enum Error {
 
     #[error("the journal is closed; an earlier error says why, or the worker is stopping")]
     Stopped,
+}
+
+/// An error of a statement that writes. One for which there was no room is told apart: it has changed
+/// nothing, and the remedy is another one.
+impl From<rusqlite::Error> for Error {
+    fn from(source: rusqlite::Error) -> Self {
+        if is_full(&source) { Self::Full } else { Self::Commit { source } }
+    }
 }
 
 impl Error {

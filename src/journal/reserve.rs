@@ -9,7 +9,6 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::Error;
 use crate::durable;
 
 const FILE: &str = "reserve";
@@ -59,10 +58,11 @@ impl Reserve {
 }
 
 /// Whether this is a write for which there was no room.
-pub(super) fn is_full(error: &Error) -> bool {
-    let Error::Commit { source } = error else { return false };
-    let Some(code) = source.sqlite_error() else { return false };
-    code.code == rusqlite::ErrorCode::DiskFull || code.extended_code == SHM_SIZE
+pub(super) fn is_full(error: &rusqlite::Error) -> bool {
+    let code = error.sqlite_error();
+    code.is_some_and(|code| {
+        code.code == rusqlite::ErrorCode::DiskFull || code.extended_code == SHM_SIZE
+    })
 }
 
 fn make(path: &Path) -> io::Result<()> {

@@ -3,11 +3,12 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use rusqlite::{Connection, Params};
+use rusqlite::{Connection, Params, Row};
 
 use super::Error;
 use super::batch::Batch;
 use crate::clock::WallTime;
+use crate::model::CaptureId;
 
 /// How many rows of each table are kept, and for how long; the oldest go first.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,9 +49,13 @@ impl Default for Kept {
 }
 
 impl Kept {
-    /// Removes what this batch has pushed out, in the batch's own transaction. Returns the names of
-    /// the captures that are kept no more.
-    pub(super) fn prune(&self, from: &Connection, batch: &Batch<'_>) -> Result<Vec<String>, Error> {
+    /// Removes what this batch has pushed out, in the batch's own transaction. Returns the captures
+    /// that are kept no more.
+    pub(super) fn prune(
+        &self,
+        from: &Connection,
+        batch: &Batch<'_>,
+    ) -> Result<Vec<CaptureId>, Error> {
         // New rows get the highest number plus one and the lowest are removed first, so that the
         // numbers have no gaps and the difference is the count.
         if batch.has_outcomes() {
@@ -84,18 +89,18 @@ impl Kept {
         {
             from.prepare_cached(files)?.execute([self.files])?;
         }
-        names(
+        gone(
             from,
             "DELETE FROM captures WHERE id IN (
                  SELECT id FROM captures WHERE stage = 'closed'
                  ORDER BY created_at DESC, id DESC LIMIT -1 OFFSET ?1)
-             RETURNING name",
+             RETURNING id",
             [self.captures],
         )
     }
 
-    /// Removes what is older than it may be. Returns the names of the captures that are kept no more.
-    pub(super) fn expire(&self, from: &Connection, now: WallTime) -> Result<Vec<String>, Error> {
+    /// Removes what is older than it may be. Returns the captures that are kept no more.
+    pub(super) fn expire(&self, from: &Connection, now: WallTime) -> Result<Vec<CaptureId>, Error> {
         let Some(age) = self.age else { return Ok(Vec::new()) };
         let before = (now - age).as_nanos();
         from.execute("DELETE FROM audit WHERE at < ?1", [before])?;
@@ -114,16 +119,17 @@ impl Kept {
                 [(now - age).to_string()],
             )?;
         }
-        names(
+        gone(
             from,
-            "DELETE FROM captures WHERE stage = 'closed' AND created_at < ?1 RETURNING name",
+            "DELETE FROM captures WHERE stage = 'closed' AND created_at < ?1 RETURNING id",
             [before],
         )
     }
 }
 
-fn names(from: &Connection, sql: &str, parameters: impl Params) -> Result<Vec<String>, Error> {
+fn gone(from: &Connection, sql: &str, parameters: impl Params) -> Result<Vec<CaptureId>, Error> {
     let mut statement = from.prepare_cached(sql)?;
-    let names = statement.query_map(parameters, |row| row.get(0))?.collect::<Result<_, _>>()?;
-    Ok(names)
+    let id = |row: &Row<'_>| row.get::<_, String>(0).map(CaptureId::from_text);
+    let gone = statement.query_map(parameters, id)?.collect::<Result<_, _>>()?;
+    Ok(gone)
 }

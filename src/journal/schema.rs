@@ -9,6 +9,7 @@ use std::path::Path;
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
 use super::Error;
+use super::reserve::is_full;
 
 /// `Hind`: what `file(1)` and we know a journal by.
 const APPLICATION_ID: i64 = 0x4869_6e64;
@@ -136,7 +137,10 @@ WHERE segment.value ->> '$.receipt.storage' IS NOT NULL;
 
 /// Opens the writer's connection and brings the tables to the known format.
 pub(super) fn open(path: &Path, version: &str) -> Result<Connection, Error> {
-    let failed = |source| Error::Open { path: path.to_owned(), source };
+    let failed = |source| match is_full(&source) {
+        true => Error::Full,
+        false => Error::Open { path: path.to_owned(), source },
+    };
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut connection = Connection::open_with_flags(path, flags).map_err(failed)?;
     let found = number(&connection, "user_version").map_err(failed)?;

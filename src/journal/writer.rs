@@ -6,11 +6,11 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::batch::Batch;
 use super::lock::Lock;
-use super::reserve::{Reserve, is_full};
+use super::reserve::Reserve;
 use super::retention::Kept;
 use super::{Error, answer_to};
 use crate::clock::WallTime;
-use crate::model::Change;
+use crate::model::{CaptureId, Change};
 use crate::spawn;
 
 /// Batches that wait for the disk. The run loop is the one that commits and it waits for each, so
@@ -20,8 +20,8 @@ const WAITING_BATCHES: usize = 16;
 /// What a commit has to say besides that it is durable.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Committed {
-    /// The names of captures that are kept no more: they may be given again.
-    pub freed: Vec<String>,
+    /// Captures that are kept no more: their names may be given again.
+    pub freed: Vec<CaptureId>,
     /// The disk was full, and the batch is durable only because room had been held back for it. The
     /// worker has to stop now ([`Error::Full`] is the sentence): there is room for its last batches.
     pub disk_full: bool,
@@ -136,29 +136,20 @@ impl Store {
     /// One transaction; a second attempt at it where the disk was full and room is held back.
     fn transact(
         &mut self,
-        work: impl Fn(&Connection, &Kept) -> Result<Vec<String>, Error>,
+        work: impl Fn(&Connection, &Kept) -> Result<Vec<CaptureId>, Error>,
     ) -> Result<Committed, Error> {
-        let first = self.attempt(&work);
-        match first {
-            Ok(freed) => Ok(Committed { freed, disk_full: false }),
-            Err(error) if is_full(&error) => {
-                if !self.reserve.release() {
-                    return Err(Error::Full);
-                }
-                match self.attempt(&work) {
-                    Ok(freed) => Ok(Committed { freed, disk_full: true }),
-                    Err(error) if is_full(&error) => Err(Error::Full),
-                    Err(error) => Err(error),
-                }
+        match self.attempt(&work) {
+            Err(Error::Full) if self.reserve.release() => {
+                Ok(Committed { freed: self.attempt(&work)?, disk_full: true })
             }
-            Err(error) => Err(error),
+            first => Ok(Committed { freed: first?, disk_full: false }),
         }
     }
 
     fn attempt(
         &mut self,
-        work: impl Fn(&Connection, &Kept) -> Result<Vec<String>, Error>,
-    ) -> Result<Vec<String>, Error> {
+        work: impl Fn(&Connection, &Kept) -> Result<Vec<CaptureId>, Error>,
+    ) -> Result<Vec<CaptureId>, Error> {
         let immediate = TransactionBehavior::Immediate;
         let transaction = self.connection.transaction_with_behavior(immediate)?;
         let freed = work(&transaction, &self.kept)?;

@@ -41,9 +41,9 @@ pub enum Input {
     /// The file system of the spool as it is now; every second or two, and once before the first
     /// event.
     Space(Space),
-    /// The captures of these names are kept no more, so that the names may be given again: the
-    /// answer of a commit.
-    Freed(Vec<String>),
+    /// These captures are kept no more, so that their names may be given again: what the journal says
+    /// of its history.
+    Freed(Vec<CaptureId>),
     /// The worker is stopping: no event comes any more, nothing new leaves.
     Shutdown,
 }

@@ -127,11 +127,12 @@ impl Machine {
                 }
             }
             Input::Space(space) => self.sampled(space, effects),
-            Input::Freed(names) => {
-                for name in names {
-                    self.names.remove(&name);
-                }
+            // By the identifier: another capture may have the name by now.
+            Input::Freed(gone) if !gone.is_empty() => {
+                let gone: BTreeSet<CaptureId> = gone.into_iter().collect();
+                self.names.retain(|_, id| !gone.contains(id));
             }
+            Input::Freed(_) => {}
             Input::Shutdown => self.stopping = true,
         }
     }

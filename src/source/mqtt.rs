@@ -24,6 +24,7 @@ mod client;
 mod connection;
 mod health;
 mod room;
+mod skim;
 
 use std::path::PathBuf;
 use std::time::Duration;

@@ -57,6 +57,11 @@ pub const EVENTS_REJECTED: Counter = Counter(series(
     &["source"],
     "Messages that were no events; recorded and acknowledged.",
 ));
+pub const RETAINED_IGNORED: Counter = Counter(series(
+    "hindsight_retained_messages_ignored_total",
+    &["source"],
+    "Retained MQTT messages that were acknowledged and, being old news, not decided.",
+));
 pub const DECISIONS: Counter = Counter(series(
     "hindsight_decisions_total",
     &["decision"],
@@ -166,9 +171,10 @@ pub const RELOADS: Counter = Counter(series(
     "Attempts to load the configuration again: ok or failed.",
 ));
 
-const COUNTERS: [Counter; 16] = [
+const COUNTERS: [Counter; 17] = [
     EVENTS_RECEIVED,
     EVENTS_REJECTED,
+    RETAINED_IGNORED,
     DECISIONS,
     CAPTURES_STOPPED,
     CAPTURES_ENDED,

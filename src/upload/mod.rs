@@ -2,24 +2,28 @@
 //!
 //! [`Storages::store`] is one attempt. It knows nothing of captures, of other attempts or of what
 //! happens to the local file; when to try again is the session's decision. **Invariant: a
-//! [`Receipt`] exists only after the stored bytes were read back and have the length and the SHA-256
-//! that were sealed, and nothing that stood under the name before was replaced.** So an attempt may
-//! be repeated at any time, also when the answer to an earlier one was lost:
+//! [`Receipt`] exists only after it was proved that the storage holds the sealed bytes, and nothing
+//! that stood under the name before was replaced.** So an attempt may be repeated at any time, also
+//! when the answer to an earlier one was lost:
 //!
 //! | under the name stands | in the spool stands | the attempt |
 //! |---|---|---|
-//! | nothing | the sealed file | sends it, reads it back |
+//! | nothing | the sealed file | sends it, has it proved |
 //! | the same bytes | anything | succeeds |
 //! | other bytes | anything | [`Error::Conflict`], for good |
 //! | nothing | nothing | [`Error::LocalMissing`], for good |
 //! | nothing | something else | [`Error::LocalChanged`], for good |
 //!
-//! A file of at most 8 MiB goes out in one conditional request. A larger one goes out in parts, whose
-//! completion cannot be made conditional here: for it the question asked before is the guard, so it
-//! takes a credential that may read, and no second writer of the same name in that time.
+//! What the proof is depends on the storage: [`Verify`], and decision 16. The condition that nothing
+//! stands under the name goes with the request that makes the object, where the server knows such
+//! conditions; where not, the question before is the guard, and nobody else may write the same names.
 //!
-//! Memory: at most 8 MiB of a file at a time for each attempt. Every step has a deadline that grows
-//! with the bytes that it moves, never slower than 128 KiB/s.
+//! A file of at most 8 MiB goes out in one request. A larger one goes to Azure and S3 in parts, of
+//! which a later attempt, also of another process, sends only what is missing; to a server that knows
+//! no parts it is streamed.
+//!
+//! Memory: one part of a file at a time for each attempt, which is 8 MiB for files of up to 80 GB.
+//! Every step has a deadline that grows with the bytes that it moves, never slower than 128 KiB/s.
 
 mod build;
 mod deadline;

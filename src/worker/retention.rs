@@ -11,7 +11,7 @@ use std::sync::Arc;
 use crate::clock;
 use crate::config::{Config, Retention};
 use crate::journal::{self, Journal, Kept, Stored};
-use crate::model::{Change, StoredFile};
+use crate::model::{CaptureId, Change, StoredFile};
 use crate::upload::{self, Storages};
 
 /// Files that one sweep looks at in a storage: bounds its time; the rest has its turn in the next.
@@ -37,8 +37,8 @@ pub(super) fn kept(config: &Config) -> Kept {
 pub(super) struct Swept {
     /// To be kept.
     pub(super) changes: Vec<Change>,
-    /// The names of captures that are kept no more.
-    pub(super) freed: Vec<String>,
+    /// Captures that are kept no more.
+    pub(super) freed: Vec<CaptureId>,
 }
 
 /// One sweep over history and files.
@@ -87,8 +87,8 @@ pub(super) async fn sweep(
     swept
 }
 
-/// Removes what is too old of the journal's history; gives the names that are free again.
-async fn forget(journal: &Journal, kept: Kept) -> Result<Vec<String>, journal::Error> {
+/// Removes what is too old of the journal's history; gives the captures that are gone.
+async fn forget(journal: &Journal, kept: Kept) -> Result<Vec<CaptureId>, journal::Error> {
     journal.keep(kept).await?;
     Ok(journal.expire().await?.freed)
 }

@@ -27,8 +27,8 @@ pub(crate) struct Disk {
 }
 
 impl Disk {
-    /// One transaction. Returns the names that came free.
-    pub(crate) fn commit(&mut self, changes: Vec<Change>) -> Vec<String> {
+    /// One transaction. Returns the captures that are kept no more.
+    pub(crate) fn commit(&mut self, changes: Vec<Change>) -> Vec<CaptureId> {
         for change in changes {
             self.write(change);
         }
@@ -78,13 +78,13 @@ impl Disk {
         }
     }
 
-    fn prune(&mut self) -> Vec<String> {
+    fn prune(&mut self) -> Vec<CaptureId> {
         let is_closed = |capture: &&Capture| !capture.has_work() && !capture.has_stranded();
         let closed: Vec<_> =
             self.captures.values().filter(is_closed).map(|capture| capture.id.clone()).collect();
         let surplus = closed.len().saturating_sub(KEPT_CAPTURES);
         let gone = closed.into_iter().take(surplus);
-        gone.filter_map(|id| self.captures.remove(&id)).map(|capture| capture.name).collect()
+        gone.inspect(|id| drop(self.captures.remove(id))).collect()
     }
 
     /// Every event that a summary is for is in one notice, or in what is still to be said: a crash

@@ -63,7 +63,7 @@ impl Broker {
     /// One that speaks TLS, and lets in who shows a certificate of [`tls_file`]`("client-ca.pem")`.
     pub(crate) fn start_for_certificates(place: &Place) -> Self {
         let [certificate, key, authority] =
-            ["broker.pem", "broker.key", "client-ca.pem"].map(|name| tls_file(name));
+            ["broker.pem", "broker.key", "client-ca.pem"].map(tls_file);
         let tls = format!(
             "certfile {}\nkeyfile {}\ncafile {}\nrequire_certificate true\n",
             certificate.display(),

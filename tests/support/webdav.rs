@@ -2,12 +2,13 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use tempfile::TempDir;
 
 use super::place::Place;
-use super::process::Process;
+use super::process::{Process, run};
 
 /// A running Apache. Dropped, it ends, and its files with it.
 #[derive(Debug)]
@@ -25,9 +26,27 @@ impl WebDav {
     pub(crate) const TOKEN: &str = "t0ken";
 
     pub(crate) fn start(place: &Place) -> Self {
+        Self::start_with(place, "")
+    }
+
+    /// One behind TLS, with a certificate of an authority of its own.
+    pub(crate) fn start_with_tls(place: &Place) -> Self {
+        let tls = "LoadModule ssl_module /usr/lib/apache2/modules/mod_ssl.so
+             SSLEngine on
+             SSLCertificateFile certificate.pem
+             SSLCertificateKeyFile key.pem\n";
+        Self::start_with(place, tls)
+    }
+
+    /// The authority's certificate.
+    pub(crate) fn authority(&self) -> PathBuf {
+        self.folder.path().join("authority.pem")
+    }
+
+    fn start_with(place: &Place, rest: &str) -> Self {
         let folder = tempfile::tempdir().expect("the temporary folder can be written");
         let port = place.free_port();
-        prepare(folder.path(), port);
+        prepare(folder.path(), port, rest);
         let program = "/usr/sbin/apache2";
         assert!(Path::new(program).exists(), "no Apache yet; run: tests/tools");
         // One process, in the foreground, so that it ends when it is killed.
@@ -54,7 +73,10 @@ impl WebDav {
     }
 }
 
-fn prepare(folder: &Path, port: u16) {
+fn prepare(folder: &Path, port: u16, rest: &str) {
+    if !rest.is_empty() {
+        make_certificates(folder);
+    }
     // A server that root starts serves as nobody.
     let open = fs::Permissions::from_mode(0o755);
     fs::set_permissions(folder, open).expect("a folder of this test");
@@ -83,6 +105,7 @@ fn prepare(folder: &Path, port: u16) {
         .collect();
     text.push_str(&format!(
         "ServerName localhost
+         ServerRoot {0}
          Listen 127.0.0.1:{port}
          User nobody
          Group nogroup
@@ -104,5 +127,21 @@ fn prepare(folder: &Path, port: u16) {
         folder.display(),
         WebDav::TOKEN,
     ));
+    text.push_str(rest);
     fs::write(folder.join("apache.conf"), text).expect("a folder of this test");
+}
+
+/// An authority, and a certificate of it for 127.0.0.1.
+fn make_certificates(folder: &Path) {
+    let openssl = |arguments: &str| {
+        run(Command::new("openssl").args(arguments.split(' ')).current_dir(folder));
+    };
+    let key = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes";
+    openssl(&format!("req -x509 {key} -keyout ca.key -out authority.pem -days 2 -subj /CN=tests"));
+    openssl(&format!("req {key} -keyout key.pem -out request.pem -subj /CN=localhost"));
+    fs::write(folder.join("names"), "subjectAltName=IP:127.0.0.1").expect("a folder of this test");
+    openssl(
+        "x509 -req -in request.pem -CA authority.pem -CAkey ca.key -CAcreateserial -days 2 \
+         -extfile names -out certificate.pem",
+    );
 }

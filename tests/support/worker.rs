@@ -47,7 +47,14 @@ impl Configuration {
             text.push_str(&format!("{section}:\n"));
             entries.iter().for_each(|entry| text.push_str(&format!("  {entry}\n")));
         }
-        self.rest.iter().for_each(|entry| text.push_str(&format!("{entry}\n")));
+        // The disk of the tests may be as full as it likes.
+        let (key, free) = ("ceilings: {", "ceilings: { free_disk: 0,");
+        if !self.rest.iter().any(|entry| entry.starts_with(key)) {
+            text.push_str("ceilings: { free_disk: 0 }\n");
+        }
+        for entry in &self.rest {
+            text.push_str(&format!("{}\n", entry.replacen(key, free, 1)));
+        }
         text
     }
 }

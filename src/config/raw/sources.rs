@@ -11,7 +11,7 @@ use crate::yaml::Placed;
 #[serde(rename_all = "lowercase")]
 pub(in crate::config) enum Source {
     Mqtt(MqttSource),
-    Webhook(WebhookSource),
+    Webhook(Box<WebhookSource>),
 }
 
 #[derive(Clone, Debug, Deserialize)]

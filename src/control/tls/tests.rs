@@ -1,14 +1,19 @@
 use std::io::Write as _;
 use std::path::Path;
 
+use axum::routing::get;
+use axum::{Extension, Router};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client;
 use tokio_rustls::rustls::ClientConfig;
 use tokio_rustls::rustls::pki_types::ServerName;
+use tokio_util::sync::CancellationToken;
 
 use super::*;
+use crate::control::peer::Peer;
+use crate::control::serve::{BOUNDS, Encrypted, serve};
 
 fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tls").join(name)
@@ -130,6 +135,42 @@ async fn a_renewed_certificate_is_taken_up_and_a_wrong_one_is_not() {
     assert_eq!(seen().await, pair("renewed.pem"), "no file");
     folder.install("broker");
     assert_eq!(seen().await, pair("broker.pem"));
+}
+
+#[tokio::test]
+async fn every_request_says_whose_certificate_its_connection_showed() {
+    let name = |peer: Option<Extension<Peer>>| async move {
+        match peer {
+            Some(Extension(Peer::Remote { certificate, .. })) => certificate.unwrap_or_default(),
+            other => panic!("{other:?}"),
+        }
+    };
+    let (folder, stop) = (Folder::new(), CancellationToken::new());
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let routes = Router::new().route("/", get(name));
+    let served = serve(listener, Encrypted(folder.tls()), routes, BOUNDS, stop.clone());
+    let served = spawn::task("server under test", served);
+    for (shown, subject) in [(Some("client"), "CN=alertmanager,O=Plant"), (None, "")] {
+        let stream = TcpStream::connect(address).await.unwrap();
+        let server = ServerName::try_from("127.0.0.1").unwrap();
+        let mut stream = client(shown).connect(server, stream).await.unwrap();
+        for _ in 0..2 {
+            stream.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+            let mut answer = vec![0; 4096];
+            let read = stream.read(&mut answer).await.unwrap();
+            let answer = String::from_utf8_lossy(&answer[..read]).into_owned();
+            assert!(answer.ends_with(&format!("\r\n\r\n{subject}")), "{answer}");
+        }
+    }
+    // Whoever speaks no TLS gets no answer, and holds nothing up.
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await.unwrap();
+    assert!(!answer.starts_with(b"HTTP"), "{answer:?}");
+    stop.cancel();
+    served.await.unwrap();
 }
 
 #[test]

@@ -22,6 +22,7 @@ use rumqttc_v4::{
 use crate::broker::{self, Account, Protocol};
 
 use super::Topic;
+use super::skim::{self, CUT_BYTES, Cut, Cuts};
 
 /// How long the broker keeps our session while we are away, in seconds: 7 days, longer than a long
 /// weekend's outage. MQTT 3.1.1 leaves it to the broker.
@@ -33,9 +34,8 @@ const SESSION_EXPIRY_S: u32 = 7 * 24 * 60 * 60;
 /// connection again and again.
 const MAX_PACKET_BYTES: u32 = 16 * 1024 * 1024;
 
-/// The same for MQTT 3.1.1, in bytes: the longest that the protocol has (2.2.3). It knows no way to tell
-/// the broker of a limit, and a message that the client refuses would come again for ever.
-const MAX_PACKET_BYTES_V311: usize = 268_435_455 + 5;
+/// The same for MQTT 3.1.1, in bytes; [`skim`](super::skim) lets no longer ones through.
+const MAX_PACKET_BYTES_V311: usize = CUT_BYTES + 5;
 
 /// The longest packet that we send: acknowledgements, and subscriptions to many long topics.
 const MAX_SENT_BYTES: usize = 1024 * 1024;
@@ -63,7 +63,7 @@ pub(super) enum Client {
 /// What comes from the broker, and the work of the connection: nothing is sent unless it is polled.
 pub(super) enum Events {
     V5(Box<rumqttc::EventLoop>),
-    V311(Box<rumqttc_v4::EventLoop>),
+    V311(Box<rumqttc_v4::EventLoop>, Cuts),
 }
 
 /// What the broker calls a message on this connection, until it is acknowledged.
@@ -76,6 +76,8 @@ pub(super) struct Message {
     pub(super) payload: Bytes,
     /// The broker had kept it, from before we subscribed.
     pub(super) retained: bool,
+    /// What it was, if it was too long and `payload` is only its beginning.
+    pub(super) cut: Option<Cut>,
     /// Absent for QoS 0, which nobody waits for.
     pub(super) id: Option<PacketId>,
 }
@@ -123,7 +125,12 @@ pub(super) fn connect(
         }
         Protocol::V311 => {
             let mut options = account.options_v311()?;
+            let (tls, cuts) = (account.tls()?, Cuts::default());
+            let queue = cuts.clone();
             options
+                .set_socket_connector(move |address, network| {
+                    skim::connect(address, network, tls.clone(), queue.clone())
+                })
                 .set_clean_session(false)
                 .set_max_packet_size(MAX_PACKET_BYTES_V311, MAX_SENT_BYTES)
                 .set_ack_mode(AckModeV4::Manual)
@@ -134,7 +141,7 @@ pub(super) fn connect(
             let mut network = NetworkOptions::new();
             network.set_connection_timeout(PATIENCE_S);
             events.set_network_options(network);
-            Ok((Client::V311(client), Events::V311(Box::new(events))))
+            Ok((Client::V311(client), Events::V311(Box::new(events), cuts)))
         }
     }
 }
@@ -195,8 +202,8 @@ impl Events {
                 Err(rumqttc::ConnectionError::RequestsDone) => Ok(News::Ended),
                 Err(error) => Err(error.into()),
             },
-            Self::V311(events) => match events.poll().await {
-                Ok(event) => Ok(news_of_v311(event)),
+            Self::V311(events, cuts) => match events.poll().await {
+                Ok(event) => Ok(news_of_v311(event, cuts)),
                 Err(rumqttc_v4::ConnectionError::RequestsDone) => Ok(News::Ended),
                 Err(error) => Err(error.into()),
             },
@@ -222,6 +229,7 @@ fn news_of_v5(event: EventV5) -> News {
             topic: publish.topic,
             payload: publish.payload,
             retained: publish.retain,
+            cut: None,
         }),
         EventV5::Outgoing(OutgoingV5::Disconnect) => News::Ended,
         _ => News::Other,
@@ -229,7 +237,7 @@ fn news_of_v5(event: EventV5) -> News {
 }
 
 #[expect(clippy::wildcard_enum_match_arm, reason = "a subscriber hears of four packets")]
-fn news_of_v311(event: EventV4) -> News {
+fn news_of_v311(event: EventV4, cuts: &Cuts) -> News {
     match event {
         EventV4::Incoming(PacketV4::ConnAck(answer)) => {
             News::Accepted { session_present: answer.session_present }
@@ -242,6 +250,11 @@ fn news_of_v311(event: EventV4) -> News {
             News::Subscribed(granted.collect())
         }
         EventV4::Incoming(PacketV4::Publish(publish)) => News::Message(Message {
+            cut: cuts.of(
+                publish.topic.len(),
+                publish.payload.len(),
+                publish.qos != QoS::AtMostOnce,
+            ),
             id: identity(publish.qos, publish.pkid),
             topic: publish.topic,
             payload: publish.payload,

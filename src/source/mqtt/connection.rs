@@ -25,6 +25,7 @@ use crate::spawn;
 use super::acks::{Acks, Waiting};
 use super::client::{self, Client, Events, Message, News};
 use super::room::{MAX_MESSAGES, Room};
+use super::skim::Cut;
 use super::{Error, STALL_LIMIT, Settings, Source, Topic};
 
 /// The client's queue of requests: all acknowledgements that can wait while a poll is busy, twice, so
@@ -196,6 +197,10 @@ async fn deliver(
 }
 
 fn read(source: &Source, message: &Message, at: WallTime) -> Content {
+    if let Some(Cut { size, sha256 }) = &message.cut {
+        let (name, beginning) = (&source.name, &message.payload);
+        return Content::Rejected(format::reject_too_long(name, beginning, sha256, *size, at));
+    }
     // The MQTT 5 client refuses topics that are not UTF-8 (MQTT 5, 3.3.2.1); in another no filter is found.
     let topic = String::from_utf8_lossy(&message.topic);
     match format_of(&source.settings.topics, &topic) {

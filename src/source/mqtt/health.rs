@@ -1,12 +1,13 @@
 //! What `status` says of an MQTT source.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::watch;
-use tracing::{debug, info, warn};
+use tracing::{info, warn};
 
 use crate::clock;
 use crate::model::Health;
+use crate::telemetry::metrics;
 
 use super::Error;
 
@@ -14,13 +15,13 @@ use super::Error;
 pub(super) struct Reporter {
     name: String,
     health: watch::Sender<Health>,
-    /// Retained messages that were not handed over.
-    retained: AtomicU64,
+    /// The log has it that retained messages are ignored: once is enough, the metrics count them.
+    told_of_retained: AtomicBool,
 }
 
 impl Reporter {
     pub(super) fn new(name: String, health: watch::Sender<Health>) -> Self {
-        let reporter = Self { name, health, retained: AtomicU64::new(0) };
+        let reporter = Self { name, health, told_of_retained: AtomicBool::new(false) };
         reporter.tell(false, "connecting", None, 0);
         reporter
     }
@@ -32,14 +33,12 @@ impl Reporter {
 
     /// A retained message was acknowledged and not handed over.
     pub(super) fn ignored_retained(&self) {
-        let count = self.retained.fetch_add(1, Ordering::Relaxed) + 1;
-        if count == 1 {
+        metrics::RETAINED_IGNORED.add(&[&self.name], 1);
+        if !self.told_of_retained.swap(true, Ordering::Relaxed) {
             info!(
                 source = self.name,
                 "a retained message is old news: ignored, as all that follow"
             );
-        } else {
-            debug!(source = self.name, count, "retained messages ignored");
         }
     }
 

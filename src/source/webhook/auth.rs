@@ -39,6 +39,14 @@ pub struct Auth {
     pub client_certificate: bool,
 }
 
+impl std::fmt::Debug for Shown<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let certificate = self.client_certificate;
+        // Header fields hold credentials.
+        f.debug_struct("Shown").field("client_certificate", &certificate).finish_non_exhaustive()
+    }
+}
+
 /// A name and its password.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Basic {
@@ -79,6 +87,14 @@ pub struct Shown<'r> {
     pub header: &'r (dyn Fn(&str) -> Option<&'r str> + Sync),
     /// The connection came with a client certificate that its listener trusts.
     pub client_certificate: bool,
+}
+
+impl std::fmt::Debug for Shown<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shown")
+            .field("client_certificate", &self.client_certificate)
+            .finish_non_exhaustive()
+    }
 }
 
 /// The SHA-256 of a secret: comparing digests takes the same time whatever is compared.
