@@ -28,7 +28,11 @@ const RATE: u32 = 500;
 fn configuration(interfaces: &str) -> Configuration {
     Configuration {
         storages: vec!["archive: { directory: { path: archive } }".to_owned()],
-        rest: vec![format!("recorder: {{ interfaces: {interfaces}, memory: 8MiB }}")],
+        rest: vec![
+            format!("recorder: {{ interfaces: {interfaces}, memory: 8MiB }}"),
+            // However full the disk of whoever runs this is.
+            "ceilings: { free_disk: 1MiB }".to_owned(),
+        ],
         rules: "version: 1\nrules: []\n".to_owned(),
         ..Configuration::default()
     }
@@ -220,7 +224,6 @@ fn a_malformed_filter_is_refused_with_field_value_and_right_form_and_changes_not
     for (body, field) in [
         (json!({"interfaces": ["lo"], "filters": filters}), "filters[1].remoteIPAddress"),
         (json!({"interfaces": ["lo"], "bpf": "tcp prot 443"}), "bpf"),
-        (json!({"interfaces": ["no-such0"]}), "interfaces"),
         (json!({"interfaces": ["lo"], "timeLimitInSeconds": 18_001}), "timeLimitInSeconds"),
         (
             json!({"interfaces": ["lo"], "storageLocation": {"storageId": "nowhere"}}),
@@ -261,6 +264,15 @@ fn the_body_of_the_founding_document_makes_a_capture() {
     assert_eq!(done["stop_reason"], "TimeExceeded", "{done:#}");
     assert!(local.exists(), "the local file is there as well");
     assert_eq!(files(&worker.folder().join("archive")).len(), 1);
+}
+
+#[test]
+fn a_capture_that_cannot_begin_is_told_at_once() {
+    let worker = Worker::start(&Place::Host, &configuration("[]"));
+    let output = worker.command(&["capture", "create", "c1", "-i", "no-such0"]);
+    assert!(matches!(output.status.code(), Some(1 | 2)), "{output:?}");
+    assert!(text(&output.stderr).contains("no interface 'no-such0'"), "{output:?}");
+    assert_eq!(text(&output.stdout), "");
 }
 
 /// Asks, and holds the answer to the document.

@@ -10,6 +10,7 @@ use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 use hindsight::clock::WallTime;
+use hindsight::config::{Listen, TlsFiles};
 use hindsight::control::{Captures, Server, Settings};
 use hindsight::filter::Filter;
 use hindsight::model::{
@@ -20,7 +21,11 @@ use hindsight::model::{
 use hindsight::source::format::MAX_BODY_BYTES;
 use hindsight::source::{Content, Receivers};
 use hindsight::spawn;
-use hindsight::worker::{ConfigurationStatus, Handle, Request, SpoolStatus, Status, StopAnswer};
+use hindsight::worker::{
+    ConfigurationStatus, Handle, RedriveAnswer, Request, SpoolStatus, Status, StopAnswer,
+    StorageCheck,
+};
+use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
@@ -428,11 +433,89 @@ fn a_payload_of_the_largest_size_arrives_and_a_larger_one_is_not_sent() {
 // ---- The server's own bounds ----
 
 #[test]
-fn the_control_api_is_not_on_tcp_and_health_is() {
+fn without_tokens_the_api_is_not_on_tcp_and_health_and_metrics_are() {
     let worker = Worker::start(Vec::new());
     let status = |path: &str| worker.runtime.block_on(get(worker.address, path));
-    assert_eq!(status("/healthz"), 200);
+    for path in ["/healthz", "/readyz", "/metrics"] {
+        assert_eq!(status(path), 200, "{path}");
+    }
     assert_eq!(status("/v1/status"), 404);
+}
+
+#[test]
+fn over_tcp_a_token_decides_what_may_be_done() {
+    let worker = Worker::start(vec![done_capture(), running_capture()]);
+    let listed = worker.remotely("read", &["capture", "list"]);
+    assert_eq!(listed.status.code(), Some(0), "{listed:?}");
+    assert!(text(&listed.stdout).contains("retransmits-1"), "{listed:?}");
+    for (token, arguments, code, told) in [
+        ("stranger", &["status"][..], 1, "this token is not known"),
+        ("read", &["capture", "stop", "retransmits-2"], 1, "needs a token of scope operate"),
+        ("operate", &["capture", "stop", "retransmits-2"], 0, ""),
+        ("operate", &["reload"], 1, "needs a token of scope admin"),
+        ("operate", &["capture", "show", "no-such"], 4, "there is no capture"),
+        ("operate", &["capture", "create", "c1", "--file-path", "/tmp/c1.pcap"], 1, "scope admin"),
+        ("missing", &["status"], 1, "cannot read"),
+    ] {
+        let output = worker.remotely(token, arguments);
+        assert_eq!(output.status.code(), Some(code), "{token} {arguments:?}: {output:?}");
+        assert!(text(&output.stderr).contains(told), "{token} {arguments:?}: {output:?}");
+    }
+    // Its certificate is nobody's whom the system trusts.
+    let url = format!("https://{}", worker.secure);
+    let token = worker.directory.path().join("read");
+    let token = token.to_str().unwrap();
+    let untrusted = hindsight(&["status", "--url", &url, "--token-file", token]);
+    assert_eq!(untrusted.status.code(), Some(3), "{untrusted:?}");
+    assert_eq!(hindsight(&["status", "--url", &url]).status.code(), Some(2), "no token is given");
+    let odd = hindsight(&["status", "--url", "edge-7", "--token-file", token]);
+    assert_eq!(odd.status.code(), Some(2), "{odd:?}");
+}
+
+#[test]
+fn storages_are_listed_and_asked() {
+    let worker = Worker::start(Vec::new());
+    let listed = worker.stdout(&["storage", "list"]);
+    assert!(listed.contains("archive") && listed.contains("connection refused"), "{listed}");
+    let asked = worker.hindsight(&["storage", "list", "--check"]);
+    assert_eq!(asked.status.code(), Some(1), "{asked:?}");
+    assert!(text(&asked.stdout).contains("no such bucket"), "{asked:?}");
+    assert!(text(&asked.stderr).contains("1 of the storages cannot be used"), "{asked:?}");
+}
+
+#[test]
+fn captures_can_be_listed_by_state_and_rule() {
+    let worker = Worker::start(vec![done_capture(), running_capture()]);
+    let rows = |arguments: &[&str]| {
+        let line = [&["capture", "list"], arguments].concat();
+        worker.stdout(&line).lines().skip(1).map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(rows(&["--state", "done"]).len(), 1);
+    assert_eq!(rows(&["--state", "done,capturing", "--rule", "retransmits"]).len(), 2);
+    assert_eq!(rows(&["--rule", "another"]).len(), 0);
+    let odd = worker.hindsight(&["capture", "list", "--state", "odd"]);
+    assert_eq!(odd.status.code(), Some(2), "{odd:?}");
+    assert!(text(&odd.stderr).contains("pending, capturing"), "{odd:?}");
+}
+
+#[test]
+fn what_is_tried_again_is_counted_and_what_failed_is_said() {
+    let mut stranded = done_capture();
+    stranded.state = State::Failed;
+    stranded.segments[0].state = SegmentState::Stranded;
+    stranded.error = Some("archive refuses: no such bucket".to_owned());
+    let worker = Worker::start(vec![stranded]);
+    let shown = worker.stdout(&["capture", "show", "retransmits-1"]);
+    for part in
+        ["StorageFailed: 1 file was not stored", "no such bucket", "hindsight capture upload"]
+    {
+        assert!(shown.contains(part), "'{part}' is missing in:\n{shown}");
+    }
+    let watched = worker.hindsight(&["capture", "watch", "retransmits-1"]);
+    assert_eq!(watched.status.code(), Some(1), "{watched:?}");
+    assert!(text(&watched.stderr).contains("(failed): archive refuses"), "{watched:?}");
+    let tried = worker.stdout(&["capture", "upload", "retransmits-1"]);
+    assert_eq!(tried, "1 file and 2 notices of retransmits-1 are tried again.\n");
 }
 
 #[test]
@@ -471,18 +554,44 @@ struct Worker {
     served: tokio::task::JoinHandle<()>,
     stop: CancellationToken,
     socket: PathBuf,
+    /// Without tokens.
     address: SocketAddr,
+    /// With tokens, and TLS.
+    secure: SocketAddr,
     directory: TempDir,
+}
+
+fn fixture(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tls").join(name)
+}
+
+/// A tokens file, and beside it a file with each token, called as its scope.
+fn tokens(folder: &Path) -> PathBuf {
+    let mut lines = String::new();
+    for scope in ["read", "operate"] {
+        let token = format!("the {scope} token").replace(' ', "-");
+        let hex: String = Sha256::digest(&token).iter().map(|byte| format!("{byte:02x}")).collect();
+        lines.push_str(&format!("{scope} {scope} sha256:{hex}\n"));
+        std::fs::write(folder.join(scope), format!("{token}\n")).unwrap();
+    }
+    std::fs::write(folder.join("stranger"), "another\n").unwrap();
+    std::fs::write(folder.join("tokens"), lines).unwrap();
+    folder.join("tokens")
 }
 
 impl Worker {
     fn start(captures: Vec<Capture>) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let socket = directory.path().join("control.sock");
-        let settings = Settings {
-            socket: socket.clone(),
-            listen: vec![SocketAddr::from(([127, 0, 0, 1], 0)).into()],
+        let address = SocketAddr::from(([127, 0, 0, 1], 0));
+        let tls = TlsFiles {
+            cert_file: fixture("broker.pem"),
+            key_file: fixture("broker.key"),
+            client_ca_file: None,
         };
+        let tokens_file = Some(tokens(directory.path()));
+        let secure = Listen { address, tls: Some(tls), tokens_file };
+        let settings = Settings { socket: socket.clone(), listen: vec![address.into(), secure] };
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
@@ -490,13 +599,22 @@ impl Worker {
             .unwrap();
         let (requests, inbox) = mpsc::channel(8);
         let stop = CancellationToken::new();
-        let (address, served) = runtime.block_on(async {
+        let (addresses, served) = runtime.block_on(async {
             spawn::task("answers", answer(inbox, captures));
             let server =
                 Server::bind(&settings, Handle::new(requests), Receivers::default()).await.unwrap();
-            (server.addresses()[0], spawn::task("server", server.serve(stop.clone())))
+            (server.addresses(), spawn::task("server", server.serve(stop.clone())))
         });
-        Self { runtime, served, stop, socket, address, directory }
+        let (address, secure) = (addresses[0], addresses[1]);
+        Self { runtime, served, stop, socket, address, secure, directory }
+    }
+
+    /// Runs a command over TCP, with the token of this name.
+    fn remotely(&self, token: &str, arguments: &[&str]) -> Output {
+        let mut command = Command::new(BINARY);
+        command.args(arguments).arg("--url").arg(format!("https://{}", self.secure));
+        command.arg("--token-file").arg(self.directory.path().join(token));
+        command.arg("--ca-file").arg(fixture("ca.pem")).output().unwrap()
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
@@ -553,11 +671,27 @@ async fn answer(mut inbox: mpsc::Receiver<Request>, captures: Vec<Capture>) {
             Request::Recorders { reply } => drop(reply.send(status().recorders)),
             Request::Status { reply } => drop(reply.send(Box::new(status()))),
             Request::Audit { reply, .. } => drop(reply.send(())),
+            Request::DriveAgain { key, reply } => {
+                let again = |capture: Capture| RedriveAnswer {
+                    capture: capture.id,
+                    name: capture.name,
+                    segments: 1,
+                    notices: 2,
+                };
+                drop(reply.send(find(&key).map(again)));
+            }
+            Request::StoragesCheck { reply } => {
+                let check = StorageCheck {
+                    name: "archive".to_owned(),
+                    kind: "azure".to_owned(),
+                    error: Some("no such bucket".to_owned()),
+                    millis: 12,
+                };
+                drop(reply.send(vec![check]));
+            }
             Request::Create { .. }
             | Request::Delete { .. }
-            | Request::DriveAgain { .. }
             | Request::File { .. }
-            | Request::StoragesCheck { .. }
             | Request::Reload { .. }
             | Request::Audits { .. } => panic!("not asked here"),
         }

@@ -86,7 +86,7 @@ pub enum Error {
     NotUnderstood { place: Place, status: u16 },
     /// The worker understood, and said no.
     #[error("{}", told(.0))]
-    Problem(Problem),
+    Problem(Box<Problem>),
 }
 
 /// The sentence; then each of several problems as people read them.
@@ -97,7 +97,7 @@ fn told(problem: &Problem) -> String {
 }
 
 impl Error {
-    pub const fn exit(&self) -> Exit {
+    pub fn exit(&self) -> Exit {
         match self {
             Self::NoSocket { .. }
             | Self::Refused { .. }
@@ -105,12 +105,14 @@ impl Error {
             | Self::Silent { .. }
             | Self::Broken { .. } => Exit::Unreachable,
             Self::Address { .. } => Exit::Usage,
-            Self::Problem(Problem { status: 404, .. }) => Exit::NotFound,
-            // The configuration could not be loaded.
-            Self::Problem(Problem { status: 422, .. }) => Exit::Configuration,
-            Self::Problem(Problem { field: Some(_), .. }) => Exit::Usage,
-            Self::Problem(_)
-            | Self::NotUnderstood { .. }
+            Self::Problem(problem) => match problem.status {
+                404 => Exit::NotFound,
+                // The configuration could not be loaded.
+                422 => Exit::Configuration,
+                _ if problem.field.is_some() => Exit::Usage,
+                _ => Exit::Failed,
+            },
+            Self::NotUnderstood { .. }
             | Self::File { .. }
             | Self::Token { .. }
             | Self::Certificates { .. } => Exit::Failed,

@@ -36,9 +36,20 @@ pub(super) struct Send {
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 enum Format {
-    /// Alertmanager's webhook payload, version 4.
+    /// Look at it, and see.
     #[default]
+    Auto,
+    /// Alertmanager's webhook payload, version 4; Grafana's too.
     Alertmanager,
+    /// An alert of Azure Monitor.
+    Azure,
+    /// CloudEvents in JSON.
+    #[value(name = "cloudevents")]
+    CloudEvents,
+    /// Metrics of Telegraf in JSON.
+    Telegraf,
+    /// Events of Suricata (EVE).
+    Suricata,
     /// A JSON object with the event's own field names.
     Json,
 }
@@ -46,7 +57,12 @@ enum Format {
 impl Format {
     const fn word(self) -> &'static str {
         match self {
+            Self::Auto => "auto",
             Self::Alertmanager => "alertmanager",
+            Self::Azure => "azure",
+            Self::CloudEvents => "cloudevents",
+            Self::Telegraf => "telegraf",
+            Self::Suricata => "suricata",
             Self::Json => "json",
         }
     }

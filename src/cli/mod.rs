@@ -123,8 +123,8 @@ pub enum Error {
     Storages(usize),
     #[error(transparent)]
     Filter(filter::JsonError),
-    #[error("capture {name} is {state}: it does not hold all that was asked for")]
-    NotWhole { name: String, state: State },
+    #[error("capture {name} does not hold all that was asked for ({state}): {why}")]
+    NotWhole { name: String, state: State, why: String },
     #[error(transparent)]
     Download(#[from] DownloadError),
     #[error("cannot write to {path}")]
@@ -150,7 +150,7 @@ impl fmt::Display for Problems<'_> {
 
 impl Error {
     /// The exit code that says so.
-    pub const fn exit(&self) -> Exit {
+    pub fn exit(&self) -> Exit {
         match self {
             Self::Configuration(_) | Self::Telemetry(_) | Self::Upload(_) => Exit::Configuration,
             Self::Client(error) => error.exit(),

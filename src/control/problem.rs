@@ -19,18 +19,18 @@ const MAX_SHOWN_CHARS: usize = 120;
 pub struct Problem {
     pub status: u16,
     /// The status in words.
-    pub title: String,
+    pub title: Box<str>,
     /// What is wrong with this request, and what to do.
     pub detail: String,
     /// The field of the request that is wrong, as in `filters[1].remoteIPAddress`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub field: Option<String>,
+    pub field: Option<Box<str>>,
     /// What stood there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub value: Option<String>,
+    pub value: Option<Box<str>>,
     /// What has to stand there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub expected: Option<String>,
+    pub expected: Option<Box<str>>,
     /// Where there are several problems: each as people read it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<String>,
@@ -40,7 +40,7 @@ impl Problem {
     pub(super) fn new(status: StatusCode, detail: impl Into<String>) -> Self {
         Self {
             status: status.as_u16(),
-            title: status.canonical_reason().unwrap_or("Error").to_owned(),
+            title: status.canonical_reason().unwrap_or("Error").into(),
             detail: detail.into(),
             field: None,
             value: None,
@@ -52,16 +52,13 @@ impl Problem {
     /// A field of the request is wrong: it was `value`, and has to be as `expected` says.
     pub(super) fn bad_field(field: &str, value: &str, expected: &str) -> Self {
         let (field, value) = (shown(field), shown(value));
+        let detail = format!("{field}: {value} is not taken; {expected}");
         Self {
-            field: Some(field.clone()),
-            expected: Some(expected.to_owned()),
-            ..Self::bad_request(format!("{field}: {value} is not taken; {expected}"))
+            field: Some(field.into()),
+            value: Some(value.into()),
+            expected: Some(expected.into()),
+            ..Self::bad_request(detail)
         }
-        .with_value(value)
-    }
-
-    pub(super) fn with_value(self, value: String) -> Self {
-        Self { value: Some(value), ..self }
     }
 
     pub(super) fn bad_request(detail: impl Into<String>) -> Self {

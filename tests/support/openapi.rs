@@ -126,10 +126,11 @@ fn is_of_type(rule: &Value, value: &Value) -> bool {
         "object" => value.is_object(),
         unknown => panic!("no type {unknown}"),
     };
-    match rule {
-        Value::String(name) => is(name),
-        rule => {
-            rule.as_array().expect("types").iter().any(|name| is(name.as_str().expect("a text")))
+    match rule.as_str() {
+        Some(name) => is(name),
+        None => {
+            let names = rule.as_array().expect("a type is a text or a list of texts").iter();
+            names.into_iter().any(|name| is(name.as_str().expect("a type is a text")))
         }
     }
 }

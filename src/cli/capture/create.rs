@@ -12,12 +12,17 @@ use super::{follow, key};
 use crate::cli::Error;
 use crate::cli::client::{Client, Reach};
 use crate::cli::output::print;
-use crate::control::CaptureView;
+use crate::control::{CaptureView, ProvisioningState};
 use crate::filter::entries_from_json;
 use crate::units::{Bytes, Span};
 
 /// The most bytes of a file with entries: more than what the worker takes.
 const MAX_FILTER_BYTES: usize = 1 << 20;
+
+/// How often, and how many times, a new capture is looked at until it has begun: a ring of its own
+/// takes up to a second per GiB.
+const LOOK_PERIOD: Duration = Duration::from_millis(100);
+const MOST_LOOKS: u32 = 50;
 
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
@@ -130,7 +135,24 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Error> {
     if wait {
         return follow::until_end(&client, created.capture.id.as_str(), reach.output).await;
     }
+    let created = settled(&client, created).await?;
+    if created.provisioning_state == ProvisioningState::Failed {
+        return Err(follow::not_whole(created.capture));
+    }
     print(reach.output, &created, begun)
+}
+
+/// The capture once it has begun or could not, so that a wrong interface is told at once.
+async fn settled(client: &Client, mut created: CaptureView) -> Result<CaptureView, Error> {
+    for _look in 0..MOST_LOOKS {
+        if created.provisioning_state != ProvisioningState::Creating {
+            break;
+        }
+        tokio::time::sleep(LOOK_PERIOD).await;
+        let id = created.capture.id.to_string();
+        created = client.get(&["captures", &id], &[]).await?;
+    }
+    Ok(created)
 }
 
 /// The entries as they were written, once it is sure that they are some.

@@ -70,7 +70,7 @@ pub enum Error {
 }
 
 impl Error {
-    pub const fn exit(&self) -> Exit {
+    pub fn exit(&self) -> Exit {
         match self {
             Self::NoFile { .. } | Self::NoSuchFile { .. } => Exit::NotFound,
             Self::Several { .. } => Exit::Usage,

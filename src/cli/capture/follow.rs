@@ -38,13 +38,19 @@ pub(super) async fn until_end(client: &Client, key: &str, format: Format) -> Res
     };
     progress.end();
     print(format, &ended, show::text)?;
-    let Capture { name, state, .. } = ended.capture;
-    match state {
-        State::Failed | State::Partial => Err(Error::NotWhole { name, state }),
+    match ended.capture.state {
+        State::Failed | State::Partial => Err(not_whole(ended.capture)),
         State::Pending | State::Capturing | State::Sealed | State::Uploading | State::Done => {
             Ok(())
         }
     }
+}
+
+/// Why it does not hold all that was asked for.
+pub(super) fn not_whole(capture: Capture) -> Error {
+    let reason = capture.stop_reason.map(|reason| reason.to_string()).unwrap_or_default();
+    let why = capture.error.unwrap_or(reason);
+    Error::NotWhole { name: capture.name, state: capture.state, why }
 }
 
 /// What the user sees meanwhile.

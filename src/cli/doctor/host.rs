@@ -63,9 +63,9 @@ pub(super) fn disk(state: &Path) -> Vec<Finding> {
     }
     match statvfs(there) {
         Ok(found) => {
-            let block = u64::from(found.fragment_size());
-            let free = u64::from(found.blocks_available()).saturating_mul(block);
-            let all = u64::from(found.blocks()).saturating_mul(block);
+            let block = found.fragment_size();
+            let free = found.blocks_available().saturating_mul(block);
+            let all = found.blocks().saturating_mul(block);
             let what =
                 format!("{} of {} free at {shown}", Bytes(free).rounded(), Bytes(all).rounded());
             findings.push(if free < all / 100 * LITTLE_PERCENT {

@@ -175,9 +175,9 @@ fn bad_entry(at: &str, error: &JsonError) -> Problem {
     let behind = value
         .and_then(|value| detail.split_once(value.as_str()))
         .map_or(detail.as_str(), |(_, rest)| rest);
-    let expected = behind.split_once("; ").map(|(_, form)| form.to_owned());
-    let value = value.cloned();
-    Problem { field: Some(field), value, expected, ..Problem::bad_request(detail) }
+    let expected = behind.split_once("; ").map(|(_, form)| form.into());
+    let value = value.map(|value| value.as_str().into());
+    Problem { field: Some(field.into()), value, expected, ..Problem::bad_request(detail) }
 }
 
 /// The field and the value of a mistake that is one of one value.
@@ -397,17 +397,29 @@ pub(super) fn refused(not_created: NotCreated, name: &str, continuous: bool) -> 
             ),
         ),
         NotCreated::Invalid { field, value, message } => {
+            if field == "filter" {
+                return bad_filter(value, message);
+            }
             let field = name_in_body(&field, continuous);
             let detail = format!("{field}: {value}: {message}");
             Problem {
-                field: Some(field.to_owned()),
-                value: Some(value),
-                expected: Some(message),
+                field: Some(field.into()),
+                value: Some(value.into()),
+                expected: Some(message.into()),
                 ..Problem::bad_request(detail)
             }
         }
         NotCreated::Refused(why) => Problem::new(StatusCode::TOO_MANY_REQUESTS, why),
     }
+}
+
+/// A filter that cannot be compiled: the message says of itself whether it is the expression that is
+/// wrong or the entries, and ends with the right form.
+fn bad_filter(value: String, message: String) -> Problem {
+    let field = if message.starts_with("bpf:") { "bpf" } else { "filters" };
+    let expected = message.rsplit_once("; ").map(|(_, form)| form.into());
+    let (field, value) = (Some(field.into()), Some(value.into()));
+    Problem { field, value, expected, ..Problem::bad_request(message) }
 }
 
 /// What the body calls a field of the request.
@@ -424,8 +436,6 @@ fn name_in_body(field: &str, continuous: bool) -> &str {
         "storage" => "storageLocation.storageId",
         "placing.object" => "storageLocation.storagePath",
         "placing.local_file" => "storageLocation.filePath",
-        "filter.entries" | "filter" => "filters",
-        "filter.expression" => "bpf",
         "file.format" | "file" => "format",
         "file.compression" => "compression",
         own => own,
@@ -579,5 +589,12 @@ mod tests {
             NotCreated::Invalid { field, value: "6h".to_owned(), message: "x".to_owned() };
         let problem = refused(invalid, "c1", false);
         assert_eq!(problem.field.as_deref(), Some("timeLimitInSeconds"));
+        let (value, message) = ("prot 1".to_owned(), "bpf: 'prot 1' is wrong; write x".to_owned());
+        let invalid = NotCreated::Invalid { field: "filter".to_owned(), value, message };
+        let problem = refused(invalid, "c1", false);
+        assert_eq!(
+            (problem.field.as_deref(), problem.expected.as_deref()),
+            (Some("bpf"), Some("write x"))
+        );
     }
 }

@@ -287,14 +287,15 @@ mod tests {
         let records = spawn::task("loop under test", async move {
             let mut records = Vec::new();
             while let Some(request) = inbox.recv().await {
-                match request {
-                    worker::Request::Audit { audit, reply } => {
-                        records.push(audit);
-                        reply.send(()).unwrap();
-                    }
-                    worker::Request::Stop { reply, .. } => drop(reply.send(None)),
-                    worker::Request::Captures { reply, .. } => drop(reply.send(Vec::new())),
-                    other => panic!("{other:?}"),
+                if let worker::Request::Audit { audit, reply } = request {
+                    records.push(audit);
+                    reply.send(()).unwrap();
+                } else if let worker::Request::Stop { reply, .. } = request {
+                    reply.send(None).unwrap();
+                } else if let worker::Request::Captures { reply, .. } = request {
+                    reply.send(Vec::new()).unwrap();
+                } else {
+                    panic!("{request:?}");
                 }
             }
             records
@@ -329,7 +330,7 @@ mod tests {
             [("/healthz", 503), ("/readyz", 503), ("/metrics", 200), ("/v1/status", 404)]
         {
             assert_eq!(ask(&routes, "get", path, "admin").await.status(), expected, "{path}");
-            assert_eq!(is_reserved(path), true, "{path}");
+            assert!(is_reserved(path), "{path}");
         }
         assert!(!is_reserved("/hooks/v1"));
     }
