@@ -39,14 +39,6 @@ pub struct Auth {
     pub client_certificate: bool,
 }
 
-impl std::fmt::Debug for Shown<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let certificate = self.client_certificate;
-        // Header fields hold credentials.
-        f.debug_struct("Shown").field("client_certificate", &certificate).finish_non_exhaustive()
-    }
-}
-
 /// A name and its password.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Basic {
