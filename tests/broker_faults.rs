@@ -8,7 +8,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test says by panicking what went wrong")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::ops::Range;
 use std::time::Duration;
@@ -20,7 +20,10 @@ use hindsight::source::mqtt::{self, Protocol, Settings, Topic};
 use hindsight::source::{Content, Delivery};
 use serde_json::json;
 use support::broker::Broker;
+use support::namespaces::Pair;
 use support::place::Place;
+use support::wait;
+use support::worker::{Configuration, Worker};
 use tokio::sync::{Mutex, mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -340,4 +343,179 @@ async fn a_backlog_is_received_whole_within_bounded_memory() {
         assert!(grown <= GROWTH_MIB, "memory grew by {grown} MiB");
         source.end().await;
     }
+}
+
+/// Of the ring, in MiB. Its pages count as the process's memory once they were touched.
+const RING_MIB: u64 = 16;
+
+/// What a worker may need beside its ring, in MiB, however many events come.
+const BOUND_MIB: u64 = 128;
+
+const RULES: &str = r#"version: 1
+rules:
+  - name: fault
+    match: ['alertname =~ "Fault.*"']
+    group_by: [instance]
+    cooldown: 1h
+    capture:
+      look_back: 1s
+      limits: { duration: 2s, bytes: 1MiB }
+"#;
+
+/// A worker with a source for each version of MQTT: `five` at `five/#`, `three` at `three/#`.
+fn worker(pair: &Pair, broker: &Broker) -> Worker {
+    let source = |name: &str, protocol: &str| {
+        format!(
+            "{name}: {{ mqtt: {{ url: \"{}\", protocol: {protocol}, \
+             topics: [{{ filter: \"{name}/#\", format: json }}] }} }}",
+            broker.url()
+        )
+    };
+    let configuration = Configuration {
+        sources: vec![source("five", "5"), source("three", "3.1.1")],
+        storages: vec!["local: { directory: { path: stored } }".to_owned()],
+        notifiers: Vec::new(),
+        rest: vec![format!("recorder: {{ interfaces: auto, memory: {RING_MIB}MiB }}")],
+        rules: RULES.to_owned(),
+    };
+    let worker = Worker::start(&pair.near, &configuration);
+    ["five", "three"].iter().for_each(|name| worker.wait_for_source(name));
+    worker
+}
+
+fn faults(topic: &str, numbers: Range<usize>) -> impl Iterator<Item = String> {
+    numbers.map(move |number| {
+        let labels = json!({ "instance": "host-1" });
+        json!({ "name": format!("Fault-{topic}-{number}"), "labels": labels }).to_string()
+    })
+}
+
+/// The newest outcomes, as (source, name, decision).
+fn outcomes(worker: &Worker) -> Vec<(String, String, String)> {
+    let listed = worker.get("/v1/outcomes?limit=1000");
+    let of = |outcome: &serde_json::Value, key: &str| outcome[key].as_str().unwrap().to_owned();
+    let outcomes = listed["outcomes"].as_array().unwrap().iter();
+    outcomes
+        .map(|outcome| {
+            let decision = &outcome["decision"];
+            let decision = decision.as_str().or_else(|| decision["kind"].as_str());
+            let decision = decision.map_or_else(|| outcome["decision"].to_string(), str::to_owned);
+            (of(outcome, "source"), of(outcome, "name"), decision)
+        })
+        .collect()
+}
+
+#[test]
+fn a_worker_decides_every_good_event_whatever_becomes_of_the_broker_and_of_itself() {
+    const EACH: usize = 40;
+    let _alone = ALONE.blocking_lock();
+    let Some(pair) = Pair::new() else { return };
+    let mut broker = Broker::start(&pair.near);
+    let mut worker = worker(&pair, &broker);
+    let mut published: BTreeSet<String> = BTreeSet::new();
+    let mut publish = |broker: &Broker, part: usize| {
+        for topic in ["five", "three"] {
+            let numbers = part * EACH..(part + 1) * EACH;
+            let middle = numbers.start + EACH / 2;
+            let target = format!("{topic}/a");
+            broker.publish_many(&target, faults(topic, numbers.start..middle));
+            broker.publish(&target, vec![b'x'; MAX_BODY_BYTES + 1]);
+            broker.publish(&target, b"{\"name\":");
+            broker.publish_many(&target, faults(topic, middle..numbers.end));
+            published.extend(numbers.map(|number| format!("Fault-{topic}-{number}")));
+        }
+    };
+    let from = clock::boot_time();
+    publish(&broker, 0);
+    broker.kill();
+    broker.restart();
+    publish(&broker, 1);
+    worker.kill();
+    publish(&broker, 2);
+    worker.restart();
+    publish(&broker, 3);
+    broker.stop();
+    worker.kill();
+    broker.restart();
+    publish(&broker, 4);
+    worker.restart();
+    wait::until("every good event to be decided", LIMIT, || {
+        let decided: BTreeSet<String> =
+            outcomes(&worker).into_iter().map(|(_, name, _)| name).collect();
+        published.is_subset(&decided).then_some(())
+    });
+    println!(
+        "{} events through two ends of the broker and two of the worker, decided in {:.1?}",
+        published.len(),
+        clock::boot_time().since(from)
+    );
+    let rejected = outcomes(&worker).iter().filter(|(.., d)| d.contains("rejected")).count();
+    assert!(rejected >= 20, "{rejected} records of poison");
+    assert!(!outcomes(&worker).iter().any(|(.., decision)| decision.contains("upstream_loss")));
+}
+
+#[test]
+fn a_session_that_was_lost_between_two_processes_is_told() {
+    let _alone = ALONE.blocking_lock();
+    let Some(pair) = Pair::new() else { return };
+    let mut broker = Broker::start_forgetful(&pair.near);
+    let mut worker = worker(&pair, &broker);
+    let losses = |worker: &Worker| {
+        let all = outcomes(worker);
+        let lost = all.into_iter().filter(|(.., decision)| decision.contains("upstream_loss"));
+        let mut sources: Vec<String> = lost.map(|(source, ..)| source).collect();
+        sources.sort_unstable();
+        sources
+    };
+    worker.stop();
+    worker.restart();
+    ["five", "three"].iter().for_each(|name| worker.wait_for_source(name));
+    assert!(losses(&worker).is_empty(), "the broker had it");
+    worker.kill();
+    // Killed, this broker forgets.
+    broker.kill();
+    broker.restart();
+    worker.restart();
+    wait::until("both losses to be recorded", LIMIT, || {
+        (losses(&worker) == ["five", "three"]).then_some(())
+    });
+    for topic in ["five", "three"] {
+        worker.wait_for_source(topic);
+        broker.publish_many(&format!("{topic}/a"), faults(topic, 0..10));
+    }
+    wait::until("what came after", LIMIT, || {
+        let decided: BTreeSet<String> =
+            outcomes(&worker).into_iter().map(|(_, name, _)| name).collect();
+        (decided.iter().filter(|name| name.starts_with("Fault-")).count() == 20).then_some(())
+    });
+}
+
+#[test]
+fn a_worker_takes_a_backlog_of_the_older_protocol_within_bounded_memory() {
+    let _alone = ALONE.blocking_lock();
+    let Some(pair) = Pair::new() else { return };
+    let broker = Broker::start_forgetful(&pair.near);
+    let mut worker = worker(&pair, &broker);
+    worker.stop();
+    broker.publish_many("three/a", faults("three", 0..BACKLOG));
+    let from = clock::boot_time();
+    worker.restart();
+    let decided = || {
+        let status = worker.get("/v1/status");
+        let tallies = status["decisions"].as_array().unwrap().iter();
+        let counts = tallies.filter(|tally| tally["rule"] == "fault");
+        counts.map(|tally| tally["count"].as_u64().unwrap()).sum::<u64>()
+    };
+    let all = u64::try_from(BACKLOG).unwrap();
+    wait::until("the backlog to be decided", Duration::from_secs(300), || {
+        (decided() >= all).then_some(())
+    });
+    let took = clock::boot_time().since(from);
+    let peak = worker.peak_memory_kib() / 1024;
+    println!(
+        "a worker decided a backlog of {BACKLOG} over MQTT 3.1.1 in {took:.1?}; peak memory {peak} MiB, \
+         ring {RING_MIB} MiB"
+    );
+    assert_eq!(decided(), all, "none was decided twice");
+    assert!(peak < RING_MIB + BOUND_MIB, "peak memory {peak} MiB");
 }

@@ -1,6 +1,7 @@
-//! What the journal acknowledged is there after `kill -9`, at whatever instant it comes.
+//! What the journal acknowledged is there after `kill -9`, at whatever instant it comes, on a disk
+//! that is full, and after an update from an earlier format.
 //!
-//! The parent starts this test binary again as a child that commits and prints each identifier
+//! For the kills the parent starts this test binary again as a child that commits and prints each identifier
 //! after its commit has returned, kills it in the middle, and reads the journal back.
 
 #![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
@@ -13,12 +14,17 @@ use std::time::Duration;
 
 use hindsight::clock;
 use hindsight::filter::Filter;
-use hindsight::journal::Journal;
+use hindsight::journal::{Error, Journal, Kept};
 use hindsight::model::{
-    Capture, CaptureId, CapturePlan, Change, Decision, EventId, FileForm, Group, GroupKey,
-    IncidentId, Limits, Outcome,
+    Audit, Capture, CaptureId, CapturePlan, Change, Decision, EventId, FileForm, Group, GroupKey,
+    IncidentId, Limits, Outcome, Receipt, SealedFile, Segment, SegmentState, State,
 };
 use hindsight::random::{self, Sequence};
+use support::disk;
+
+#[cfg(test)]
+#[expect(dead_code, reason = "each test program uses some of the parts")]
+mod support;
 
 /// Names the state directory to the child.
 const DIRECTORY: &str = "HINDSIGHT_TEST_JOURNAL";
@@ -183,4 +189,222 @@ fn assert_nothing_is_lost(state: &Path, acknowledged: &BTreeSet<String>) {
     let difference = "SELECT CAST((SELECT sum(count) FROM tallies) -
                                   (SELECT count(*) FROM outcomes) AS TEXT)";
     assert_eq!(text(difference), "0", "tallies and outcomes differ");
+}
+
+/// The tables as the first format had them.
+const FORMAT_1: &str = "
+CREATE TABLE captures (
+    id TEXT PRIMARY KEY NOT NULL, name TEXT NOT NULL UNIQUE, state TEXT NOT NULL,
+    stage TEXT NOT NULL CHECK (stage IN ('open', 'stranded', 'closed')),
+    created_at INTEGER NOT NULL, json TEXT NOT NULL) STRICT;
+CREATE INDEX captures_by_age ON captures (created_at, id);
+CREATE INDEX captures_by_stage ON captures (stage, created_at, id);
+CREATE TABLE notices (
+    id TEXT PRIMARY KEY NOT NULL, capture TEXT NOT NULL, notifier TEXT NOT NULL,
+    delivery TEXT NOT NULL CHECK (delivery IN ('waiting', 'delivered', 'dead')),
+    created_at INTEGER NOT NULL, json TEXT NOT NULL) STRICT;
+CREATE INDEX notices_by_delivery ON notices (delivery, created_at, id);
+CREATE TABLE groups (key TEXT PRIMARY KEY NOT NULL, json TEXT NOT NULL) STRICT;
+CREATE TABLE outcomes (
+    seq INTEGER PRIMARY KEY, event TEXT NOT NULL, rule TEXT, decision TEXT NOT NULL,
+    json TEXT NOT NULL) STRICT;
+CREATE TABLE rejected (
+    seq INTEGER PRIMARY KEY, event TEXT NOT NULL, json TEXT NOT NULL) STRICT;
+CREATE TABLE tallies (
+    rule TEXT NOT NULL, decision TEXT NOT NULL, count INTEGER NOT NULL,
+    PRIMARY KEY (rule, decision)) STRICT, WITHOUT ROWID;
+CREATE TABLE meta (key TEXT PRIMARY KEY NOT NULL, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
+INSERT INTO meta VALUES ('written_by', '0.1.0');
+INSERT INTO tallies VALUES ('web', 'coalesced', 41);
+INSERT INTO outcomes (event, rule, decision, json) VALUES ('e1', 'web', 'no_match',
+    '{\"event\":\"e1\",\"at\":\"2026-11-20T00:00:00.000000000Z\",\"source\":\"plant\",\"name\":\"Alert\",\"fingerprint\":\"0\",\"rule\":\"web\",\"decision\":\"no_match\"}');
+PRAGMA application_id = 0x48696e64;
+PRAGMA user_version = 1;
+";
+
+/// A journal of the first format, with these captures, in a state directory of its own.
+fn format_1(captures: &[(&Capture, &str)]) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let database = rusqlite::Connection::open(folder.path().join("journal.db")).unwrap();
+    database.execute_batch(FORMAT_1).unwrap();
+    for (capture, stage) in captures {
+        let mut json = serde_json::to_value(capture).unwrap();
+        // Fields that the first format did not have.
+        json.as_object_mut().unwrap().remove("deleted");
+        let (id, name) = (capture.id.as_str(), &capture.name);
+        let (state, created_at) = (capture.state.to_string(), capture.created_at.as_nanos());
+        database
+            .execute(
+                "INSERT INTO captures VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+                rusqlite::params![id, name, state, stage, created_at, json.to_string()],
+            )
+            .unwrap();
+    }
+    folder
+}
+
+/// A capture that has ended, with its first segment in storage `local`.
+fn stored(random: &mut Sequence) -> Capture {
+    let at = clock::wall_time();
+    let id = CaptureId::mint(at, [random.next(), random.next()]);
+    let mut capture = capture(id.clone(), EventId::from_text("e1"));
+    let file = SealedFile {
+        index: 0,
+        path: format!("/spool/{id}-0.pcapng").into(),
+        size_bytes: 4_321,
+        sha256: "ab".repeat(32),
+        packets: 3,
+        first_packet: None,
+        last_packet: None,
+        partial: false,
+    };
+    let receipt = Receipt {
+        storage: "local".to_owned(),
+        object: format!("2026/{id}-0.pcapng"),
+        location: format!("/captures/2026/{id}-0.pcapng"),
+        size_bytes: file.size_bytes,
+        sha256: file.sha256.clone(),
+        verified_at: at,
+    };
+    let (object, state) = (receipt.object.clone(), SegmentState::Retired);
+    capture.segments = vec![Segment { capture: id, file, state, object, receipt: Some(receipt) }];
+    capture.state = State::Done;
+    capture
+}
+
+#[tokio::test]
+async fn a_journal_of_the_first_format_is_taken_over_whole() {
+    let mut random = Sequence::new(random::seed());
+    let at = clock::wall_time();
+    let id = CaptureId::mint(at, [random.next(), random.next()]);
+    let open = capture(id, EventId::from_text("e2"));
+    let done = stored(&mut random);
+    let folder = format_1(&[(&open, "open"), (&done, "closed")]);
+    let kept = Kept { directories: ["local".to_owned()].into(), ..Kept::default() };
+    // Twice: the second start finds the known format.
+    for _ in 0..2 {
+        let (journal, saved) = Journal::open_keeping(folder.path(), kept.clone()).unwrap();
+        assert_eq!(saved.captures, [open.clone()]);
+        let names = [&open, &done].map(|capture| (capture.name.clone(), capture.id.clone()));
+        assert_eq!(saved.names, names.into());
+        assert_eq!(journal.capture(&done.name).await.unwrap().as_ref(), Some(&done));
+        assert_eq!(journal.outcomes(9).await.unwrap().len(), 1);
+        assert_eq!(journal.tallies().await.unwrap()[0].count, 41);
+        // Retention also finds what an earlier version has stored.
+        let files = journal.stored_files("local", 9).await.unwrap();
+        assert_eq!((files.files, files.bytes), (1, 4_321));
+        let (file, receipt) = (&files.oldest[0], done.segments[0].receipt.clone().unwrap());
+        assert_eq!((&file.object, &file.sha256), (&receipt.object, &receipt.sha256));
+        assert_eq!((&file.capture, file.stored_at), (&done.id, done.created_at));
+        journal.close().await;
+    }
+}
+
+#[test]
+fn a_migration_that_fails_leaves_the_earlier_format_as_it_was() {
+    let folder = format_1(&[]);
+    let path = folder.path().join("journal.db");
+    let database = rusqlite::Connection::open(&path).unwrap();
+    database.execute_batch("CREATE TABLE files (name TEXT)").unwrap();
+    assert!(matches!(Journal::open(folder.path()), Err(Error::Open { .. })));
+    let number = |sql: &str| database.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap();
+    assert_eq!(number("PRAGMA user_version"), 1);
+    assert_eq!(number("SELECT count(*) FROM sqlite_schema WHERE name = 'audit'"), 0);
+    let columns = "SELECT count(*) FROM pragma_table_info('captures') WHERE name = 'deleted'";
+    assert_eq!(number(columns), 0);
+    database.execute_batch("DROP TABLE files").unwrap();
+    drop(database);
+    assert!(Journal::open(folder.path()).is_ok());
+}
+
+/// Takes all room that is left on the file system of the folder.
+fn fill(folder: &Path) {
+    let mut file = std::fs::File::create(folder.join("filler")).unwrap();
+    for size in [1 << 16, 1 << 12, 1] {
+        let block = vec![b'x'; size];
+        while file.write_all(&block).is_ok() {}
+    }
+}
+
+/// Some hundred bytes.
+fn record(n: u64) -> Change {
+    Change::Audit(Audit {
+        at: clock::wall_time(),
+        who: "uid 0".to_owned(),
+        action: "reload".to_owned(),
+        subject: format!("{n}"),
+        result: "r".repeat(500),
+    })
+}
+
+#[test]
+fn on_a_full_disk_the_last_batches_are_durable_and_the_worker_is_told_to_stop() {
+    let folder = tempfile::tempdir().unwrap();
+    disk::mount_small(folder.path(), "8m");
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(async {
+        let state = folder.path().join("state");
+        let (journal, _) = Journal::open(&state).unwrap();
+        assert_eq!(std::fs::metadata(state.join("reserve")).unwrap().len(), 1 << 20);
+        assert!(!journal.commit(vec![record(0)]).await.unwrap().disk_full);
+        fill(folder.path());
+        let mut recorded = 1;
+        // The last page may have room for a few more.
+        let is_full = loop {
+            let committed = journal.commit(vec![record(recorded)]).await.unwrap();
+            recorded += 1;
+            assert!(recorded < 100, "the disk is full");
+            if committed.disk_full {
+                break true;
+            }
+        };
+        assert!(is_full && !state.join("reserve").exists());
+        // What the worker has to say before it ends.
+        for _ in 0..20 {
+            assert!(!journal.commit(vec![record(recorded)]).await.unwrap().disk_full);
+            recorded += 1;
+        }
+        fill(folder.path());
+        let error = loop {
+            match journal.commit(vec![record(recorded)]).await {
+                Ok(_) => recorded += 1,
+                Err(error) => break error,
+            }
+            assert!(recorded < 1_000, "nothing is held back any more");
+        };
+        assert!(matches!(error, Error::Full) && error.is_fatal(), "{error:?}");
+        assert!(error.to_string().contains("make room on the file system"), "{error}");
+        journal.close().await;
+        std::fs::remove_file(folder.path().join("filler")).unwrap();
+        let (journal, _) = Journal::open(&state).unwrap();
+        let subjects = journal.audit(10_000).await.unwrap().into_iter().map(|audit| audit.subject);
+        let expected: Vec<_> = (0..recorded).rev().map(|n| n.to_string()).collect();
+        assert_eq!(subjects.collect::<Vec<_>>(), expected);
+        assert!(state.join("reserve").exists(), "there is room again");
+        journal.close().await;
+    });
+}
+
+#[test]
+fn a_disk_without_room_for_a_reserve_starts_all_the_same_and_says_when_it_is_full() {
+    let folder = tempfile::tempdir().unwrap();
+    disk::mount_small(folder.path(), "700k");
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(async {
+        let (journal, _) = Journal::open(folder.path()).unwrap();
+        assert!(!folder.path().join("reserve").exists());
+        assert!(!folder.path().join("reserve.part").exists(), "it takes no room for nothing");
+        journal.commit(vec![record(0)]).await.unwrap();
+        fill(folder.path());
+        let mut recorded = 1;
+        let error = loop {
+            match journal.commit(vec![record(recorded)]).await {
+                Ok(_) => recorded += 1,
+                Err(error) => break error,
+            }
+            assert!(recorded < 1_000, "the disk is full");
+        };
+        assert!(matches!(error, Error::Full), "{error:?}");
+        journal.close().await;
+    });
 }

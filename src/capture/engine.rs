@@ -19,7 +19,7 @@ use crate::clock;
 use crate::model::{CaptureId, CapturePlan, RecorderStatus, Report, StopReason};
 use crate::spawn;
 
-/// The most captures at a time. Admission allows fewer; this bounds threads and buffers (1.2 MiB
+/// The most captures at a time. Admission allows fewer; this bounds threads and buffers (4 MiB
 /// each) whatever asks.
 const MAX_CAPTURES: usize = 128;
 

@@ -2,18 +2,20 @@
 //!
 //! Every packet of the window ends in exactly one count: written, not selected, or lost.
 
+use std::sync::Arc;
+
 use crate::capture::files::{Put, Series, statistics};
+use crate::capture::log::Rested;
+use crate::capture::packet::{self, TAG_OFFSET};
 use crate::capture::reader::{self, Loss};
+use crate::capture::rest::Wish;
 use crate::capture::tap::Tap;
 use crate::capture::{Error, section};
 use crate::clock::WallTime;
-use crate::filter::{Packet, Program};
+use crate::filter::Program;
 use crate::model::{CapturePlan, InterfaceTotals, StopReason, Totals};
 use crate::pcapng::{PacketBlock, Statistics, flags};
 use crate::ring::{Direction, Frame};
-
-/// Where a VLAN tag stands in a frame, in bytes: after both addresses.
-const TAG_OFFSET: usize = 12;
 
 /// What is taken, of all that the reader gives.
 #[derive(Debug)]
@@ -72,10 +74,14 @@ pub(super) struct Feed {
     number: u32,
     name: String,
     tap: Tap,
-    program: Program,
+    program: Arc<Program>,
     counts: Counts,
     /// Lost since the last packet that was written.
     untold: u64,
+    /// The window that it rests in, if it does.
+    rests_in: Option<(WallTime, WallTime)>,
+    /// Packets that were written when it last had nothing to read.
+    written_before: u64,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -88,9 +94,25 @@ struct Counts {
     loss: Loss,
 }
 
+impl Counts {
+    const fn lose(&mut self, loss: Loss) {
+        self.loss.dropped_by_kernel += loss.dropped_by_kernel;
+        self.loss.overrun += loss.overrun;
+    }
+}
+
 impl Feed {
     pub(super) fn new(number: u32, name: String, tap: Tap, program: Program) -> Self {
-        Self { number, name, tap, program, counts: Counts::default(), untold: 0 }
+        Self {
+            number,
+            name,
+            tap,
+            program: Arc::new(program),
+            counts: Counts::default(),
+            untold: 0,
+            rests_in: None,
+            written_before: 0,
+        }
     }
 
     pub(super) const fn tap(&self) -> &Tap {
@@ -144,11 +166,53 @@ impl Feed {
         }
     }
 
+    /// Rests, if there is nothing to read, nothing was written since that was last so, and others
+    /// read the same ring. False if there is something to read.
+    pub(super) fn rest(&mut self, selection: &Selection) -> bool {
+        let is_quiet = self.counts.written == self.written_before;
+        self.written_before = self.counts.written;
+        let Tap::Ring { reader, private: None } = &mut self.tap else { return true };
+        if !is_quiet || self.rests_in.is_some() {
+            return true;
+        }
+        let Selection { from, until, .. } = *selection;
+        match reader.rest(&Wish { from, until, program: Arc::clone(&self.program) }) {
+            Rested::Yes => self.rests_in = Some((from, until)),
+            Rested::No => {}
+            Rested::News => return false,
+        }
+        true
+    }
+
+    pub(super) const fn is_resting(&self) -> bool {
+        self.rests_in.is_some()
+    }
+
+    /// Counts what came by while it rested. Gets up where it was called, or where the window is
+    /// another one or closes.
+    pub(super) fn attend(&mut self, selection: &Selection, is_closing: bool) {
+        let (Some(window), Tap::Ring { reader, .. }) = (self.rests_in, &mut self.tap) else {
+            return;
+        };
+        let asked = reader.ask();
+        let is_called = asked.is_none_or(|passed| passed.is_called);
+        let is_another = window != (selection.from, selection.until);
+        let gets_up = is_called || is_closing || is_another;
+        let last = if gets_up { reader.get_up() } else { None };
+        if gets_up {
+            self.rests_in = None;
+        }
+        for passed in [asked, last].into_iter().flatten() {
+            self.counts.seen += passed.seen;
+            self.counts.lose(passed.loss);
+            self.untold += passed.loss.dropped_by_kernel;
+        }
+    }
+
     /// Counts what was lost after the last block that was read.
     pub(super) fn close(&mut self) {
         let loss = self.tap.last_loss();
-        self.counts.loss.dropped_by_kernel += loss.dropped_by_kernel;
-        self.counts.loss.overrun += loss.overrun;
+        self.counts.lose(loss);
     }
 
     /// Ends what ran for this capture alone.
@@ -207,8 +271,7 @@ struct Desk<'f> {
 
 impl Desk<'_> {
     fn lose(&mut self, loss: Loss) {
-        self.counts.loss.dropped_by_kernel += loss.dropped_by_kernel;
-        self.counts.loss.overrun += loss.overrun;
+        self.counts.lose(loss);
         *self.untold += loss.dropped_by_kernel + loss.overrun;
     }
 
@@ -240,16 +303,14 @@ impl Desk<'_> {
         if frame.at < selection.from || frame.at >= selection.until {
             return Taken::Block;
         }
-        // Where the bytes end before its place, nobody can say where the tag was.
-        let tag = frame.vlan.filter(|_tag| frame.data.len() >= TAG_OFFSET);
-        let wire_len = frame.wire_len.saturating_add(if tag.is_some() { 4 } else { 0 });
-        if !self.program.selects(&Packet { data: frame.data, vlan: tag, wire_len }) {
+        let packet = packet::of(frame);
+        if !self.program.selects(&packet) {
             self.counts.seen += 1;
             return Taken::Block;
         }
-        match tag {
-            None => self.write(frame, (frame.data, wire_len), selection, series),
-            Some(tag) => self.write_tagged(frame, (tag, wire_len), selection, series),
+        match packet.vlan {
+            None => self.write(frame, (frame.data, packet.wire_len), selection, series),
+            Some(tag) => self.write_tagged(frame, (tag, packet.wire_len), selection, series),
         }
     }
 

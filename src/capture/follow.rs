@@ -110,6 +110,8 @@ impl<'c> Follow<'c> {
                 return Ok(closing);
             }
             self.selection.until = closing.map_or(self.selection.until, |closing| closing.at);
+            let (selection, is_closing) = (&self.selection, closing.is_some());
+            self.feeds.iter_mut().for_each(|feed| feed.attend(selection, is_closing));
             if now.boot >= self.tick_at {
                 self.tick(now)?;
             }
@@ -123,10 +125,7 @@ impl<'c> Follow<'c> {
                 match closing {
                     Some(closing) if self.is_drained(closing, now) => return Ok(closing),
                     Some(_) => self.line.bell().wait(DRAIN_WAIT),
-                    None => {
-                        let wake_at = self.tick_at.min(self.window.time_is_up());
-                        self.line.bell().wait(wake_at.since(now.boot));
-                    }
+                    None => self.wait_for_news(now),
                 }
                 continue;
             };
@@ -141,6 +140,17 @@ impl<'c> Follow<'c> {
                     return Ok(Closing { reason, at: self.reached(now), give_up_at: now.boot });
                 }
             }
+        }
+    }
+
+    /// Waits for a bell, or until something is to be done. Nobody rings for a block that came just
+    /// before a feed went to rest.
+    fn wait_for_news(&mut self, now: Now) {
+        let selection = &self.selection;
+        let is_read = self.feeds.iter_mut().all(|feed| feed.rest(selection));
+        if is_read {
+            let wake_at = self.tick_at.min(self.window.time_is_up());
+            self.line.bell().wait(wake_at.since(now.boot));
         }
     }
 
@@ -237,7 +247,8 @@ impl<'c> Follow<'c> {
 
 /// The feed whose next block is the oldest, of those that have one in the window.
 fn next_feed(feeds: &mut [Feed], closing: Option<Closing>) -> Option<&mut Feed> {
-    let ready = feeds.iter_mut().filter_map(|feed| {
+    let awake = feeds.iter_mut().filter(|feed| !feed.is_resting());
+    let ready = awake.filter_map(|feed| {
         let opened_at = feed.tap().next_opened_at()?;
         let past = closing.is_some_and(|closing| opened_at >= closing.at + SETTLE);
         (!past).then_some((opened_at, feed))

@@ -96,7 +96,7 @@ impl Job {
         let mut feeds = self.feeds()?;
         let oldest = feeds.iter().map(|feed| feed.tap().held_from()).min();
         let held_from = oldest.unwrap_or(begun.wall);
-        let (mut series, _buffer) = self.series(&feeds, held_from, destination)?;
+        let (mut series, _buffers) = self.series(&feeds, held_from, destination)?;
         let followed =
             Follow::new(&self.line, &self.plan, &mut feeds, &mut series, (begun, held_from)).run();
         let (reason, ended, lost) = match followed {
@@ -207,7 +207,7 @@ impl Job {
             .map_err(|source| Error::Filter { interface: name.to_owned(), source })
     }
 
-    /// The files, and the memory of their buffer.
+    /// The files, and the memory of their buffers.
     fn series(
         &self,
         feeds: &[Feed],
@@ -245,8 +245,9 @@ impl Job {
             Destination::Stream(file) => Target::Stream(file),
         };
         let block = feeds.iter().map(|feed| feed.tap().block_bytes()).max().unwrap_or(0);
-        let buffer = u64::try_from(Series::buffer_bytes(&beginning, block)).unwrap_or(u64::MAX);
-        let share = self.around.budget.take("the buffer of a capture", buffer)?;
+        let buffers = Series::buffers_bytes(&target, &beginning, plan.file, block);
+        let buffers = u64::try_from(buffers).unwrap_or(u64::MAX);
+        let share = self.around.budget.take("the buffers of a capture", buffers)?;
         Ok((Series::begin(target, beginning, (plan.file, &plan.limits), block)?, share))
     }
 }

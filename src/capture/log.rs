@@ -5,12 +5,14 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::capture::bell::Bell;
 use crate::capture::opener::Opened;
+use crate::capture::rest::{Account, Due, Findings, Name, Readers, Wish};
 use crate::clock::{BootTime, Now, WallTime};
+use crate::filter::Program;
 use crate::ring::{Block, Header, Pin, Ring};
 
 /// The sequence number of a ring's first block.
@@ -62,6 +64,18 @@ pub(super) struct Start {
     pub(super) dropped_before: u64,
     /// The oldest instant from which on every packet is held.
     pub(super) held_from: WallTime,
+    /// The reader's name from now on.
+    pub(super) name: Name,
+}
+
+/// What came of the wish to rest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Rested {
+    Yes,
+    /// There is no scout, or no room.
+    No,
+    /// There is a block to read.
+    News,
 }
 
 /// Figures for people.
@@ -95,7 +109,7 @@ struct Book {
     losing: Option<u64>,
     /// Why nothing more comes, once it is so.
     lost: Option<String>,
-    bells: Vec<Weak<Bell>>,
+    readers: Readers,
 }
 
 /// A ring with its entries.
@@ -142,7 +156,7 @@ impl Log {
         book.unheard += new;
         let is_due = now.boot >= book.ring_at || book.unheard >= geometry.blocks / UNHEARD_SHARE;
         if book.unheard > 0 && is_due {
-            book.ring_bells();
+            book.readers.ring();
             book.unheard = 0;
             book.ring_at = now.boot + RING_PERIOD;
         }
@@ -153,7 +167,7 @@ impl Log {
     pub(super) fn lose(&self, why: String) {
         let mut book = self.book();
         book.lost = Some(why);
-        book.ring_bells();
+        book.readers.ring_all();
     }
 
     /// Why nothing more comes, if so.
@@ -165,7 +179,7 @@ impl Log {
     /// each new block, as long as it is kept.
     pub(super) fn start(&self, from: WallTime, bell: &Arc<Bell>) -> Start {
         let mut book = self.book();
-        book.bells.push(Arc::downgrade(bell));
+        let name = book.readers.join(bell);
         let reaches = from - SETTLE;
         let first = book.entries.iter().find(|entry| entry.last_at >= reaches);
         let (sequence, received_before, dropped_before) = match first {
@@ -173,7 +187,7 @@ impl Log {
             None => (book.next, book.received, book.dropped),
         };
         let held_from = book.held_from.max(from);
-        Start { sequence, received_before, dropped_before, held_from }
+        Start { sequence, received_before, dropped_before, held_from, name }
     }
 
     /// Pins the block with this sequence number.
@@ -205,7 +219,6 @@ impl Log {
 
     pub(super) fn figures(&self) -> Figures {
         let mut book = self.book();
-        book.bells.retain(|bell| bell.strong_count() > 0);
         Figures {
             memory_bytes: self.ring.geometry().bytes(),
             held_from: book.held_from,
@@ -213,8 +226,77 @@ impl Log {
             held_bytes: book.entries.iter().map(|entry| u64::from(entry.used_bytes)).sum(),
             received: book.received + book.dropped,
             dropped: book.dropped,
-            readers: u32::try_from(book.bells.len()).unwrap_or(u32::MAX),
+            readers: u32::try_from(book.readers.count()).unwrap_or(u32::MAX),
         }
+    }
+
+    /// The reader reads no more.
+    pub(super) fn leave(&self, name: Name) {
+        self.book().readers.leave(name);
+    }
+
+    /// Whether this log has no scout though one would save work.
+    pub(super) fn lacks_scout(&self) -> bool {
+        let mut book = self.book();
+        !book.readers.has_scout() && book.readers.is_worth_a_scout()
+    }
+
+    /// Lets a reader rest that has read all there is.
+    pub(super) fn rest(&self, name: Name, account: Account, wish: &Wish) -> Rested {
+        let mut book = self.book();
+        if account.next < book.next {
+            return Rested::News;
+        }
+        let is_possible = book.readers.has_scout() && book.readers.is_worth_a_scout();
+        match is_possible && book.lost.is_none() && book.readers.rest(name, account, wish) {
+            true => Rested::Yes,
+            false => Rested::No,
+        }
+    }
+
+    /// What came by for a resting reader, and whether it was called.
+    pub(super) fn ask(&self, name: Name) -> Option<(Account, bool)> {
+        self.book().readers.ask(name)
+    }
+
+    /// The reader reads again.
+    pub(super) fn get_up(&self, name: Name) -> Option<Account> {
+        self.book().readers.get_up(name)
+    }
+
+    /// A scout hears this bell from now on. False if there is one already.
+    pub(super) fn appoint(&self, bell: &Arc<Bell>) -> bool {
+        self.book().readers.appoint(bell)
+    }
+
+    /// Lets the scout go. False while somebody rests.
+    pub(super) fn dismiss(&self) -> bool {
+        self.book().readers.dismiss()
+    }
+
+    pub(super) fn is_anybody_resting(&self) -> bool {
+        self.book().readers.is_anybody_resting()
+    }
+
+    /// The next block for the scout.
+    pub(super) fn due(&self) -> Option<Due> {
+        let book = self.book();
+        book.readers.due(book.next)
+    }
+
+    /// The programs of those that rest, by seats, and how often they have changed.
+    pub(super) fn programs(&self) -> (u64, Vec<Option<Arc<Program>>>) {
+        self.book().readers.programs()
+    }
+
+    /// Tells what is in a block those that rest before it.
+    pub(super) fn settle(&self, findings: &Findings) {
+        self.book().readers.settle(findings);
+    }
+
+    /// Calls all that rest before this block.
+    pub(super) fn call_up_to(&self, sequence: u64) {
+        self.book().readers.call_up_to(sequence);
     }
 
     fn book(&self) -> MutexGuard<'_, Book> {
@@ -237,7 +319,7 @@ impl Book {
             ring_at: BootTime::from_duration(Duration::ZERO),
             losing: None,
             lost: None,
-            bells: Vec::new(),
+            readers: Readers::default(),
         }
     }
 
@@ -287,16 +369,6 @@ impl Book {
         let oldest = self.entries.front()?;
         let age = usize::try_from(sequence.saturating_sub(oldest.sequence)).ok()?;
         self.entries.get(age).copied()
-    }
-
-    fn ring_bells(&mut self) {
-        self.bells.retain(|bell| match bell.upgrade() {
-            Some(bell) => {
-                bell.ring();
-                true
-            }
-            None => false,
-        });
     }
 }
 

@@ -6,7 +6,9 @@
 use std::sync::Arc;
 
 use crate::capture::bell::Bell;
-use crate::capture::log::{Found, Log};
+use crate::capture::log::{Found, Log, Rested};
+use crate::capture::rest::{Account, Name, Wish};
+use crate::capture::scout;
 use crate::clock::WallTime;
 use crate::ring::Block;
 
@@ -14,6 +16,7 @@ use crate::ring::Block;
 #[derive(Debug)]
 pub(super) struct Reader {
     log: Arc<Log>,
+    name: Name,
     /// Sequence number of the next block to read.
     next: u64,
     /// Packets of it that were taken already.
@@ -36,6 +39,16 @@ pub(super) struct Step<'r> {
     pub(super) loss: Loss,
 }
 
+/// What came by while a reader rested.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Passed {
+    /// Packets of the window that the filter does not select.
+    pub(super) seen: u64,
+    pub(super) loss: Loss,
+    /// There may be something in the next block.
+    pub(super) is_called: bool,
+}
+
 /// Packets that never came.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Loss {
@@ -51,6 +64,7 @@ impl Reader {
         let start = log.start(from, bell);
         Self {
             log,
+            name: start.name,
             next: start.sequence,
             taken: 0,
             packets: 0,
@@ -123,6 +137,35 @@ impl Reader {
         }
     }
 
+    /// Rests, if it has read all there is and others read the same log. Its bell is not rung then
+    /// for each block, but for one that may hold something for it.
+    pub(super) fn rest(&mut self, wish: &Wish) -> Rested {
+        if self.log.lacks_scout() {
+            scout::start(&self.log);
+        }
+        let Self { next, received, dropped, .. } = *self;
+        self.log.rest(self.name, Account { next, received, dropped, seen: 0 }, wish)
+    }
+
+    /// What came by since it rests, or since it asked last.
+    pub(super) fn ask(&mut self) -> Option<Passed> {
+        let (account, is_called) = self.log.ask(self.name)?;
+        Some(Passed { is_called, ..self.pass(account) })
+    }
+
+    /// Reads again, behind what came by.
+    pub(super) fn get_up(&mut self) -> Option<Passed> {
+        let account = self.log.get_up(self.name)?;
+        Some(self.pass(account))
+    }
+
+    fn pass(&mut self, account: Account) -> Passed {
+        let Account { next, received, dropped, seen } = account;
+        let dropped_by_kernel = dropped - self.dropped;
+        (self.next, self.received, self.dropped) = (next, received, dropped);
+        Passed { seen, loss: Loss { dropped_by_kernel, overrun: 0 }, is_called: false }
+    }
+
     /// Whether every packet that arrived before this instant was read.
     pub(super) fn is_past(&self, at: WallTime) -> bool {
         match self.next_opened_at() {
@@ -132,10 +175,17 @@ impl Reader {
     }
 }
 
+impl Drop for Reader {
+    fn drop(&mut self) {
+        self.log.leave(self.name);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::net::UdpSocket;
     use std::thread;
+    use std::time::Duration;
 
     use nix::sched::{CloneFlags, unshare};
 
@@ -143,6 +193,7 @@ mod tests {
     use crate::capture::log::SETTLE;
     use crate::capture::opener::{self, Request};
     use crate::clock;
+    use crate::filter::{Filter, LinkType, compile};
 
     /// Runs `body` with a log of the smallest ring there is, which records the loopback device of a
     /// network namespace of its own, and with a function that sends a packet there.
@@ -191,6 +242,67 @@ mod tests {
             let Loss { overrun, dropped_by_kernel } = reader.last_loss();
             assert!(overrun >= 10 && dropped_by_kernel == 0, "{overrun}, {dropped_by_kernel}");
             assert_eq!(reader.last_loss(), Loss::default());
+        });
+    }
+
+    /// Reads and counts what is there.
+    fn read_up(reader: &mut Reader) -> u64 {
+        let mut packets = 0;
+        while let Some(step) = reader.step() {
+            packets += u64::try_from(step.block.frames().count()).unwrap();
+        }
+        packets
+    }
+
+    fn wish(expression: &str) -> Wish {
+        let filter = Filter { entries: Vec::new(), expression: Some(expression.to_owned()) };
+        let program = compile(&filter, &[], LinkType::Ethernet).unwrap();
+        let [from, until] = [i64::MIN, i64::MAX].map(WallTime::from_nanos);
+        Wish { from, until, program: Arc::new(program) }
+    }
+
+    #[test]
+    fn who_rests_is_called_for_the_block_with_its_packets_and_all_others_are_counted() {
+        with_log(|log, send| {
+            let bells: [Arc<Bell>; 2] = Default::default();
+            let [mut tcp, mut udp] =
+                bells.each_ref().map(|bell| Reader::new(Arc::clone(log), clock::wall_time(), bell));
+            assert_eq!(tcp.rest(&wish("tcp")), Rested::Yes);
+            assert_eq!(udp.rest(&wish("udp")), Rested::Yes);
+            let mut sent = 0;
+            while log.figures().received == 0 {
+                send();
+                sent += 1;
+                log.look(clock::now()).unwrap();
+            }
+            let patience = Duration::from_secs(10);
+            while !udp.ask().unwrap().is_called {
+                bells[1].wait(patience);
+            }
+            assert_eq!(udp.rest(&wish("udp")), Rested::News, "its block is still to be read");
+            assert_eq!(udp.get_up().unwrap().seen, 0);
+            let mut seen = 0;
+            let mut read = 0;
+            while seen < sent || read < sent {
+                log.look(clock::now()).unwrap();
+                read += read_up(&mut udp);
+                let passed = tcp.ask().unwrap();
+                assert!(!passed.is_called && passed.loss == Loss::default());
+                seen += passed.seen;
+                thread::yield_now();
+            }
+            assert_eq!((seen, read), (sent, sent));
+            assert_eq!(tcp.get_up().unwrap().seen, 0);
+            assert!(tcp.step().is_none() && tcp.is_past(WallTime::from_nanos(0)));
+        });
+    }
+
+    #[test]
+    fn a_reader_that_is_alone_reads_itself() {
+        with_log(|log, _send| {
+            let bell = Arc::default();
+            let mut reader = Reader::new(Arc::clone(log), clock::wall_time(), &bell);
+            assert_eq!(reader.rest(&wish("tcp")), Rested::No);
         });
     }
 }

@@ -6,13 +6,17 @@
 mod capture;
 mod check;
 mod client;
+mod doctor;
 mod dump;
 mod event;
 mod exit;
+mod manual;
 mod output;
 mod recorder;
+mod reload;
 mod run;
 mod status;
+mod storage;
 
 use std::fmt;
 use std::io;
@@ -20,11 +24,13 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-pub use client::Error as ClientError;
+pub use capture::DownloadError;
+pub use client::{Error as ClientError, Place as WorkerPlace};
 pub use dump::Error as DumpError;
 pub use exit::Exit;
 
-use crate::{control, telemetry, upload, worker, yaml};
+use crate::model::State;
+use crate::{control, filter, telemetry, upload, worker, yaml};
 
 /// Captures the packets before and after an alert.
 ///
@@ -52,12 +58,23 @@ enum Command {
     /// Send events by hand.
     #[command(subcommand)]
     Event(event::Command),
-    /// List, show and stop captures.
+    /// Begin captures by hand; list, show, follow, stop, fetch and delete captures.
     #[command(subcommand)]
     Capture(capture::Command),
     /// Show the recorders: what is held in memory, and how far back it reaches.
     #[command(subcommand)]
     Recorder(recorder::Command),
+    /// Show the storages, and whether they can be used.
+    #[command(subcommand)]
+    Storage(storage::Command),
+    /// Have the worker read its configuration and rules again: all of it acts, or nothing.
+    Reload(client::Reach),
+    /// Look for what keeps the worker from its work, and say how to mend it.
+    Doctor(doctor::Arguments),
+    /// Print what a shell needs to complete the commands.
+    Completions(manual::Completions),
+    /// Write the pages of the manual.
+    Man(manual::Man),
 }
 
 /// Where the configuration is.
@@ -104,6 +121,16 @@ pub enum Error {
     Control(#[from] control::Error),
     #[error("{0} of the storages cannot be used")]
     Storages(usize),
+    #[error(transparent)]
+    Filter(filter::JsonError),
+    #[error("capture {name} is {state}: it does not hold all that was asked for")]
+    NotWhole { name: String, state: State },
+    #[error(transparent)]
+    Download(#[from] DownloadError),
+    #[error("cannot write to {path}")]
+    Written { path: PathBuf, source: io::Error },
+    #[error("{0} of the findings keep the worker from its work")]
+    Findings(usize),
 }
 
 /// All diagnostics, then how many there are.
@@ -128,6 +155,8 @@ impl Error {
             Self::Configuration(_) | Self::Telemetry(_) | Self::Upload(_) => Exit::Configuration,
             Self::Client(error) => error.exit(),
             Self::Dump(error) => error.exit(),
+            Self::Download(error) => error.exit(),
+            Self::Filter(_) => Exit::Usage,
             Self::Worker(error) if error.is_configuration() => Exit::Configuration,
             Self::Runtime(_)
             | Self::Signals(_)
@@ -138,7 +167,10 @@ impl Error {
             | Self::Output(_)
             | Self::Json(_)
             | Self::Control(_)
-            | Self::Storages(_) => Exit::Failed,
+            | Self::Storages(_)
+            | Self::NotWhole { .. }
+            | Self::Written { .. }
+            | Self::Findings(_) => Exit::Failed,
         }
     }
 
@@ -167,6 +199,11 @@ impl Arguments {
             Command::Event(command) => ask(event::run(command)),
             Command::Capture(command) => ask(capture::run(command)),
             Command::Recorder(command) => ask(recorder::run(command)),
+            Command::Storage(command) => ask(storage::run(command)),
+            Command::Reload(reach) => ask(reload::run(&reach)),
+            Command::Doctor(arguments) => ask(doctor::run(&arguments)),
+            Command::Completions(arguments) => manual::completions(&arguments),
+            Command::Man(arguments) => manual::man(&arguments),
         }
     }
 }

@@ -69,6 +69,11 @@ pub(super) fn warn(text: &str) {
     note(&format!("warning: {}", escape_lines(text)));
 }
 
+/// Says something to whoever sits there, on standard error; the answer stands on standard output.
+pub(super) fn say(text: &str) {
+    note(&escape_lines(text));
+}
+
 fn note(text: &str) {
     // Where standard error is closed, nobody is left to tell.
     drop(writeln!(io::stderr().lock(), "{text}"));

@@ -1,7 +1,6 @@
-//! What TCP serves: the paths of the webhook sources, and `/healthz`.
+//! What TCP serves: the paths of the webhook sources, and what the API leaves open to all.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::State;
@@ -10,7 +9,6 @@ use axum::http::header::{
 };
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
 use axum::{Extension, Router};
 use futures_util::StreamExt as _;
 
@@ -19,40 +17,21 @@ use super::problem::Problem;
 use super::{Error, api};
 use crate::source::Receivers;
 use crate::source::webhook::{Answer, Reception, Shown};
-use crate::worker::Handle;
-
-const HEALTH_PATH: &str = "/healthz";
-
-/// How long the run loop may take to answer before it counts as not well.
-const HEALTH_PATIENCE: Duration = Duration::from_secs(3);
 
 /// # Errors
 /// Two sources want one path, or one wants the worker's own.
-pub(super) fn routes(handle: Handle, webhooks: Receivers) -> Result<Router, Error> {
+pub(super) fn routes(webhooks: Receivers) -> Result<Router, Error> {
     let mut taken = BTreeSet::new();
     for path in webhooks.paths() {
-        if path == HEALTH_PATH {
+        if api::is_reserved(&path) {
             return Err(Error::PathReserved { path });
         }
         if !taken.insert(path.clone()) {
             return Err(Error::PathTwice { path });
         }
     }
-    let health = Router::new()
-        .route(HEALTH_PATH, get(health))
-        .method_not_allowed_fallback(api::no_such_method);
     // The paths come from the configuration: looked up as they are, never read as patterns.
-    let hooks = Router::new().fallback(hook).with_state(webhooks);
-    Ok(health.with_state(handle).merge(hooks))
-}
-
-/// 200 while the run loop answers.
-async fn health(State(handle): State<Handle>) -> Result<&'static str, Problem> {
-    match tokio::time::timeout(HEALTH_PATIENCE, handle.status()).await {
-        Ok(Ok(_status)) => Ok("ok\n"),
-        Ok(Err(unavailable)) => Err(unavailable.into()),
-        Err(_elapsed) => Err(Problem::unavailable("the run loop does not answer in time")),
-    }
+    Ok(Router::new().fallback(hook).with_state(webhooks))
 }
 
 async fn hook(
@@ -128,6 +107,7 @@ mod tests {
     use crate::source::webhook::{Auth, Receiver, Settings};
     use crate::source::{Content, Delivery};
     use crate::spawn;
+    use crate::worker::Handle;
 
     fn receiver(path: &str, deliveries: &mpsc::Sender<Delivery>) -> Receiver {
         let settings = Settings {
@@ -144,7 +124,8 @@ mod tests {
         let (deliveries, delivered) = mpsc::channel(1);
         let (requests, _nobody) = mpsc::channel(1);
         let hook = receiver("/hooks/{am}", &deliveries);
-        (routes(Handle::new(requests), Receivers::new(vec![hook])).unwrap(), delivered)
+        let open = api::open_routes(Handle::new(requests));
+        (open.merge(routes(Receivers::new(vec![hook])).unwrap()), delivered)
     }
 
     async fn ask(routes: &Router, request: Request) -> Response {
@@ -188,21 +169,19 @@ mod tests {
     #[tokio::test]
     async fn a_loop_that_is_gone_is_not_healthy() {
         let (routes, _delivered) = one_webhook();
-        let request = Request::builder().uri(HEALTH_PATH).body(Body::empty()).unwrap();
+        let request = Request::builder().uri("/healthz").body(Body::empty()).unwrap();
         assert_eq!(ask(&routes, request).await.status(), StatusCode::SERVICE_UNAVAILABLE);
     }
 
     #[tokio::test]
     async fn a_path_has_one_owner() {
         let (deliveries, _delivered) = mpsc::channel(1);
-        let (requests, _nobody) = mpsc::channel(1);
         let mount = |paths: [&str; 2]| {
             let hooks = paths.map(|path| receiver(path, &deliveries)).into();
-            let hooks = Receivers::new(hooks);
-            routes(Handle::new(requests.clone()), hooks).map(|_routes| ())
+            routes(Receivers::new(hooks)).map(|_routes| ())
         };
         mount(["/a", "/b"]).unwrap();
         assert!(matches!(mount(["/a", "/a"]), Err(Error::PathTwice { .. })));
-        assert!(matches!(mount(["/a", HEALTH_PATH]), Err(Error::PathReserved { .. })));
+        assert!(matches!(mount(["/a", "/healthz"]), Err(Error::PathReserved { .. })));
     }
 }

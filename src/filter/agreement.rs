@@ -5,7 +5,9 @@ use std::sync::LazyLock;
 
 use proptest::prelude::*;
 
-use super::{Addresses, Entry, Filter, Instruction, LinkType, Packet, Ports, Program, Protocol};
+use super::{
+    Addresses, Entry, Filter, Instruction, LinkType, Outline, Packet, Ports, Program, Protocol,
+};
 use super::{MAX_INSTRUCTIONS, compile};
 
 const fn op(code: u16, jt: u8, jf: u8, k: u32) -> Instruction {
@@ -299,6 +301,101 @@ proptest! {
             // A packet that is cut short is left to the interpreter.
             prop_assert!(by_steps.is_some() || !is_simple || data.len() < 90, "{}", program.text());
         }
+    }
+
+    #[test]
+    fn what_an_outline_decides_holds_for_every_packet_with_that_outline(
+        (data, vlan) in packet(),
+        other in bytes(140..141),
+        cut in prop_oneof![2 => Just(usize::MAX), 1 => 0usize..90],
+    ) {
+        let wire_len = u32::try_from(data.len()).unwrap();
+        let packet = Packet { data: &data, vlan, wire_len };
+        let Some(outline) = Outline::of(&packet) else { return Ok(()) };
+        for twin in twins(&packet, &other, cut) {
+            let twin = Packet { data: &twin, vlan, wire_len: wire_len / 2 };
+            if Outline::of(&twin) != Some(outline) {
+                continue;
+            }
+            prop_assert_eq!(Outline::of(&twin).unwrap().hash(), outline.hash());
+            for program in PROGRAMS.iter() {
+                let selects = program.by_interpreter(&twin);
+                let decided = program.decide(&outline).unwrap_or(selects);
+                prop_assert_eq!(decided, selects, "{} {:x?}", program.text(), twin.data);
+            }
+        }
+    }
+
+    #[test]
+    fn whatever_a_program_reads_an_outline_decides_only_what_it_covers(
+        raw in prop::collection::vec(raw(), 1..30),
+        (data, vlan) in packet(),
+        other in bytes(140..141),
+    ) {
+        let program = Program::new(valid(&raw), String::new()).unwrap();
+        let packet = Packet { data: &data, vlan, wire_len: 64 };
+        let Some(outline) = Outline::of(&packet) else { return Ok(()) };
+        let Some(decided) = program.decide(&outline) else { return Ok(()) };
+        for twin in twins(&packet, &other, usize::MAX) {
+            let twin = Packet { data: &twin, vlan, wire_len: 96 };
+            if Outline::of(&twin) == Some(outline) {
+                prop_assert_eq!(decided, program.by_interpreter(&twin), "{:x?}", twin.data);
+            }
+        }
+    }
+}
+
+/// Packets that differ from one at single places, or all behind one; most have its outline.
+fn twins(packet: &Packet<'_>, other: &[u8], cut: usize) -> Vec<Vec<u8>> {
+    let changed = |places: std::ops::Range<usize>| {
+        let mut data = packet.data.to_vec();
+        data.iter_mut()
+            .zip(other)
+            .enumerate()
+            .filter(|(at, _)| places.contains(at))
+            .for_each(|(_, (byte, other))| *byte ^= other);
+        data
+    };
+    let length = packet.data.len();
+    let mut twins: Vec<_> = (0..length).map(|at| changed(at..at + 1)).collect();
+    twins.extend((20..length).step_by(4).map(|at| changed(at..length)));
+    twins.push(packet.data[..cut.min(length)].to_vec());
+    twins.push([packet.data, other].concat());
+    twins
+}
+
+/// Of the packets of one connection the usual filters need to see no more than one.
+#[test]
+fn the_usual_filters_are_decided_by_the_outline() {
+    let headers = Headers {
+        tags: Vec::new(),
+        ether_type: 0x0800,
+        protocol: 6,
+        words: 5,
+        fragment: 0x4000,
+        source: (3, 45_000),
+        destination: (4, 443),
+        is_far: false,
+        is_raw: false,
+    };
+    for (tags, ether_type) in [(0, 0x0800), (0, 0x86dd), (1, 0x0800), (1, 0x86dd)] {
+        let tags = vec![[0x81, 0, 0, 7]; tags];
+        let data = Headers { tags, ether_type, ..headers.clone() }.packet(&[0; 40]);
+        let outline = Outline::of(&Packet { data: &data, vlan: None, wire_len: 90 }).unwrap();
+        let usual = ["443", "port 53", "net 10", "host", "rst", "portrange", "vlan 7", "not arp"];
+        let ethernet = |program: &&Program| !program.text().contains("tcp[13] & 0xf0");
+        let mut decided = 0;
+        for program in PROGRAMS.iter().filter(ethernet) {
+            let text = program.text();
+            let reads_more = ["greater", "less", "len", "12:1", "ip[8]"];
+            if usual.iter().any(|part| text.contains(part))
+                && !reads_more.iter().any(|part| text.contains(part))
+            {
+                decided += usize::from(program.decide(&outline).is_some());
+            }
+        }
+        println!("{decided}");
+        assert!(decided > 40, "{decided}");
     }
 }
 

@@ -41,6 +41,7 @@ mod json;
 mod lift;
 mod networks;
 mod operation;
+mod outline;
 mod parse;
 mod program;
 mod simplify;
@@ -56,6 +57,7 @@ pub use error::Error;
 pub use eval::Packet;
 pub use json::{JsonError, entries_from_json};
 pub use operation::Instruction;
+pub use outline::Outline;
 pub use program::{Invalid, MAX_INSTRUCTIONS, Program};
 
 pub use crate::libpcap::LinkType;

@@ -3,6 +3,7 @@
 use super::eval::{self, Packet, TAG_AT};
 use super::lift::lift;
 use super::operation::{Instruction, MEMORY_WORDS, Operation};
+use super::outline::Outline;
 use super::simplify::simplify;
 use super::steps::{Position, Steps};
 
@@ -75,6 +76,12 @@ impl Program {
         }
         let from = self.steps.begin(packet.data);
         from.answer().unwrap_or_else(|| self.go_on_with(Some(from), packet))
+    }
+
+    /// Whether the program selects every packet with this outline, or none; `None` if it has to see
+    /// the packets themselves.
+    pub fn decide(&self, outline: &Outline) -> Option<bool> {
+        self.steps.decide(outline)
     }
 
     /// Apart from what most packets need, to keep that short.

@@ -8,6 +8,7 @@ use std::collections::HashMap;
 
 use super::decision::{Place, Source, Target};
 use super::front::{self, Front};
+use super::outline::Outline;
 use super::simplify::{Choice, Choices, Piece};
 
 /// A step by its number, or behind all of them one of the ends.
@@ -193,6 +194,34 @@ impl Steps {
         }
     }
 
+    /// Whether packets with this outline are selected; `None` if the way that they take asks for
+    /// more than the outline has, or only the interpreter can tell.
+    pub(super) fn decide(&self, outline: &Outline) -> Option<bool> {
+        let mut at = self.begin(outline.data());
+        // Each step is passed at most once.
+        for _ in 0..=self.steps.len() {
+            if at.answer().is_some() {
+                return at.answer();
+            }
+            let step = self.steps.get(at.number())?;
+            at = if step.kind == Kind::Leave {
+                step.target
+            } else {
+                self.pass(at, step, covered(outline, step)?)?
+            };
+        }
+        None
+    }
+
+    /// Where a step leads, with the value that it reads.
+    fn pass(&self, at: Position, step: &Step, value: u32) -> Option<Position> {
+        if matches!(step.kind, Kind::FixedTable | Kind::BehindHeaderTable) {
+            return self.look_up(step, value);
+        }
+        let among = (value & step.mask).wrapping_sub(step.low) <= step.span;
+        if among { Some(step.target) } else { Position::step(at.number() + 1) }
+    }
+
     fn look_up(&self, step: &Step, value: u32) -> Option<Position> {
         let start = usize::try_from(step.low).ok()?;
         let lasts = self.lasts.get(start..)?.get(..usize::try_from(step.span).ok()?)?;
@@ -211,6 +240,24 @@ fn word(data: &[u8], at: usize) -> Option<u32> {
 fn behind_header(data: &[u8], step: &Step) -> Option<u32> {
     let header = data.get(usize::from(step.header))? & 0x0f;
     word(data, usize::from(step.at) + 4 * usize::from(header))
+}
+
+/// What a step reads, if the outline covers all of it.
+fn covered(outline: &Outline, step: &Step) -> Option<u32> {
+    let at = match step.kind {
+        Kind::BehindHeader | Kind::BehindHeaderTable => {
+            // The four bits are the last of a word that ends with their byte.
+            let place = usize::from(step.header);
+            let header = outline.data().get(place)? & 0x0f;
+            if !outline.covers(place.checked_sub(3)?, 0x0f) {
+                return None;
+            }
+            usize::from(step.at) + 4 * usize::from(header)
+        }
+        Kind::Fixed | Kind::FixedTable => usize::from(step.at),
+        Kind::WireLength | Kind::WireLengthTable | Kind::Leave => return None,
+    };
+    outline.covers(at, step.mask).then(|| word(outline.data(), at))?
 }
 
 /// Values from `low` to `high`, both inclusive, and where they lead.

@@ -135,25 +135,20 @@ impl Machine {
         let (captures, leftovers) = (&self.captures, &self.leftovers);
         let running = self.running().count();
         let is_running = |id: &CaptureId| is_running(captures, leftovers, id);
-        let word = match self.gate.judge(&proposal, is_running, running, now) {
-            Admission::Admitted => match self.room.refuses(proposal.plan.limits.bytes) {
-                Some(why) => Admission::Suppressed(why),
-                None => Admission::Admitted,
-            },
-            word => word,
-        };
-        match word {
+        let refused = match self.gate.judge(&proposal, is_running, running, now) {
             Admission::Belongs(id) => {
                 self.change(&id, |capture| capture.coalesced += 1);
-                Decision::Coalesced(id)
+                return Decision::Coalesced(id);
             }
-            Admission::Suppressed(why) => {
-                let plan = &proposal.plan;
-                self.count_suppressed(&plan.rule, &plan.notify, why.word(), now);
-                Decision::Suppressed(why)
-            }
-            Admission::Admitted => Decision::Capture(self.admit(proposal, now, effects)),
-        }
+            Admission::Suppressed(why) => Some(why),
+            Admission::Admitted => self.room.refuses(proposal.plan.limits.bytes),
+        };
+        let Some(why) = refused else {
+            return Decision::Capture(self.admit(proposal, now, effects));
+        };
+        let plan = &proposal.plan;
+        self.count_suppressed(&plan.rule, &plan.notify, why.word(), now);
+        Decision::Suppressed(why)
     }
 
     fn admit(&mut self, proposal: Proposal, now: Now, effects: &mut Effects) -> CaptureId {

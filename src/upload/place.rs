@@ -115,7 +115,7 @@ impl Place {
             Err(error) => return Err(local(error)),
         };
         let writing = |error| self.failed("copying a file", error);
-        let folder = self.target.parent().unwrap_or(Path::new("/"));
+        let folder = self.target.parent().unwrap_or_else(|| Path::new("/"));
         if self.root.is_some() {
             make_directories(folder).map_err(writing)?;
         }

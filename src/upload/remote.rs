@@ -30,6 +30,9 @@ use crate::model::{Segment, Transfer};
 /// A name that we never give to an object: asking for it tells whether the container is there.
 const PROBE: &str = "hindsight-check";
 
+/// What `object_store` says of an answer that tells no length.
+const NO_LENGTH: &str = "Content-Length Header missing";
+
 /// What S3 and a user delegation key of Azure allow.
 const LONGEST_LINK: Duration = Duration::from_secs(7 * 24 * 3600);
 
@@ -234,6 +237,8 @@ impl Remote {
             match self.objects.head(path).await {
                 Ok(_meta) => Ok(Standing::There),
                 Err(object_store::Error::NotFound { .. }) => Ok(Standing::Absent),
+                // So does Apache answer for an empty file.
+                Err(error) if error.to_string().contains(NO_LENGTH) => Ok(Standing::There),
                 Err(error) => Err(error),
             }
         };

@@ -2,14 +2,22 @@
 
 use std::io::{Read, Write};
 
-/// Status and body of an answer.
+/// Status, head and body of an answer.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
+    head: String,
     pub(crate) body: Vec<u8>,
 }
 
 impl Answer {
+    /// A header, by its name in small letters.
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        let mut lines = self.head.lines().filter_map(|line| line.split_once(':'));
+        let found = lines.find(|(header, _)| header.eq_ignore_ascii_case(name));
+        found.map(|(_, value)| value.trim())
+    }
+
     pub(crate) fn json(&self) -> serde_json::Value {
         serde_json::from_slice(&self.body).unwrap_or_else(|error| {
             panic!("no JSON: {error}: {}", String::from_utf8_lossy(&self.body))
@@ -44,5 +52,5 @@ fn parse(answer: &[u8]) -> Option<Answer> {
     let end = answer.windows(4).position(|four| four == b"\r\n\r\n")?;
     let head = std::str::from_utf8(&answer[..end]).ok()?;
     let status = head.split(' ').nth(1)?.parse().ok()?;
-    Some(Answer { status, body: answer[end + 4..].to_vec() })
+    Some(Answer { status, head: head.to_owned(), body: answer[end + 4..].to_vec() })
 }

@@ -55,6 +55,11 @@ impl Process {
         self.signal(Signal::SIGSTOP);
     }
 
+    /// SIGHUP: it is to read its configuration again.
+    pub(crate) fn hang_up(&self) {
+        self.signal(Signal::SIGHUP);
+    }
+
     pub(crate) fn resume(&self) {
         self.signal(Signal::SIGCONT);
     }

@@ -91,7 +91,13 @@ impl Bench {
 
     /// The object's bytes; `None` where there is none.
     async fn read(&self) -> Option<Vec<u8>> {
-        let answer = self.request(reqwest::Method::GET, &self.address()).send().await.unwrap();
+        self.read_at(OBJECT).await
+    }
+
+    /// The bytes of any object; `None` where there is none.
+    pub(crate) async fn read_at(&self, object: &str) -> Option<Vec<u8>> {
+        let address = format!("{}/{object}", self.base);
+        let answer = self.request(reqwest::Method::GET, &address).send().await.unwrap();
         if answer.status() == 404 {
             return None;
         }

@@ -76,6 +76,16 @@ impl AlignedBuffer {
         &mut self.storage[start..start + length]
     }
 
+    /// Keeps so many bytes of the front.
+    pub(in crate::capture) fn truncate(&mut self, count: usize) {
+        self.len = self.len.min(count);
+    }
+
+    /// Removes all of its bytes.
+    pub(in crate::capture) const fn clear(&mut self) {
+        self.len = 0;
+    }
+
     /// Removes this many bytes from the front.
     pub(in crate::capture) fn consume(&mut self, count: usize) {
         let count = count.min(self.len);

@@ -2,7 +2,7 @@
 //! a crash leaves of them.
 //!
 //! ```text
-//! series -> segment -> output -> the disk         recovery: parts after a crash -> partial files
+//! series -> segment -> output -> writer -> the disk   recovery: parts after a crash -> partial files
 //!    \-- full --> sealing -> a whole file
 //! ```
 //!
@@ -18,6 +18,7 @@ mod recovery;
 mod sealing;
 mod segment;
 mod series;
+mod writer;
 
 pub(super) use format::{Beginning, Described, statistics};
 pub(super) use names::Names;

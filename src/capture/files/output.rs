@@ -1,19 +1,24 @@
 //! Where the bytes of a file go: from an aligned buffer past the page cache to the disk, or as a
-//! stream to whoever reads it. Hashed on the way if somebody wants to verify them.
+//! stream to whoever reads it. Hashed on the way if somebody wants to verify them, and then written
+//! by a thread beside: hashing and waiting for the disk in turn is slower than a fast link.
 //!
 //! Page-cache writes are what a fast capture stalls on. Where the file system refuses direct I/O
-//! the same writes go through the cache. It knows nothing of packets and of names.
+//! the same writes go through the cache. It knows nothing of packets and of names. Invariant: the
+//! hash is that of the bytes that were given to be written, each once; after an error nothing more
+//! is written, and the output is dropped.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
-use std::path::PathBuf;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::fcntl::OFlag;
 
 use crate::capture::Error;
 use crate::capture::files::aligned::{ALIGNMENT, AlignedBuffer, HUGE_PAGE_BYTES};
 use crate::capture::files::digest::Digest;
+use crate::capture::files::writer::{Writer, write_at};
 use crate::durable;
 use crate::pcapng::Sink;
 
@@ -23,8 +28,13 @@ use crate::pcapng::Sink;
 /// and a tenth is gained on small ones; below it the disk's share grows.
 const WRITE_BYTES: usize = 512 * 1024;
 
-/// What the buffer takes for bursts of this size, in bytes: one huge page in nearly all cases.
-pub(in crate::capture) const fn buffer_bytes(burst: usize) -> usize {
+/// What the buffers of an output take for bursts of this size, in bytes.
+pub(in crate::capture) const fn buffers_bytes(burst: usize, hashed: bool) -> usize {
+    if hashed { 2 * buffer_bytes(burst) } else { buffer_bytes(burst) }
+}
+
+/// One huge page in nearly all cases.
+const fn buffer_bytes(burst: usize) -> usize {
     (WRITE_BYTES + burst).next_multiple_of(HUGE_PAGE_BYTES)
 }
 
@@ -34,19 +44,26 @@ pub(in crate::capture) const MODE: u32 = 0o640;
 /// What stands for the path of a stream in error texts.
 const STREAM: &str = "the output stream";
 
-/// Bytes on their way.
+/// Bytes on their way to a file, and to those that follow it.
 #[derive(Debug)]
 pub(in crate::capture) struct Output {
-    file: File,
+    file: Arc<File>,
     kind: Kind,
     path: PathBuf,
     buffer: AlignedBuffer,
-    /// Bytes before the buffer; of a file whole pages.
+    /// Bytes before the buffer, written or on their way; of a file whole pages.
     written: u64,
-    /// Of a capture whose file is verified in its storage.
-    digest: Option<Digest>,
+    hashing: Option<Hashing>,
     /// Bytes that the last sync has covered; none before the first.
     synced: Option<u64>,
+}
+
+/// Of a capture whose files are verified in their storage.
+#[derive(Debug)]
+struct Hashing {
+    /// Of the bytes before the buffer.
+    digest: Digest,
+    writer: Writer,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,7 +77,7 @@ enum Kind {
 /// All of its bytes are written; they may not be synced.
 #[derive(Debug)]
 pub(in crate::capture) struct Written {
-    pub(in crate::capture) file: File,
+    pub(in crate::capture) file: Arc<File>,
     pub(in crate::capture) size_bytes: u64,
     pub(in crate::capture) sha256: Option<String>,
 }
@@ -73,28 +90,32 @@ impl Output {
         burst: usize,
         hashed: bool,
     ) -> Result<Self, Error> {
-        let open = |flags: OFlag| {
-            let mut options = OpenOptions::new();
-            options.write(true).create(true).truncate(true).mode(MODE);
-            options.custom_flags(flags.bits()).open(&path)
-        };
-        let file = match open(OFlag::O_DIRECT) {
-            Err(error) if error.kind() == io::ErrorKind::InvalidInput => open(OFlag::empty()),
-            outcome => outcome,
-        };
-        let file = file.map_err(Error::file("creating", &path))?;
-        Ok(Self::new(file, Kind::File, path, burst, hashed))
+        let mut output = Self::new(create(&path)?, Kind::File, path, burst);
+        if hashed {
+            let writer = Writer::start(AlignedBuffer::new(buffer_bytes(burst)))?;
+            output.hashing = Some(Hashing { digest: Digest::default(), writer });
+        }
+        Ok(output)
     }
 
     /// Writes to what is open already.
     pub(in crate::capture) fn stream(file: File, burst: usize) -> Self {
-        Self::new(file, Kind::Stream, PathBuf::from(STREAM), burst, false)
+        Self::new(file, Kind::Stream, PathBuf::from(STREAM), burst)
     }
 
-    fn new(file: File, kind: Kind, path: PathBuf, burst: usize, hashed: bool) -> Self {
-        let buffer = AlignedBuffer::new(buffer_bytes(burst));
-        let digest = hashed.then(Digest::default);
-        Self { file, kind, path, buffer, written: 0, digest, synced: None }
+    fn new(file: File, kind: Kind, path: PathBuf, burst: usize) -> Self {
+        let (file, buffer) = (Arc::new(file), AlignedBuffer::new(buffer_bytes(burst)));
+        Self { file, kind, path, buffer, written: 0, hashing: None, synced: None }
+    }
+
+    /// Goes on with a new file, after [`finish`](Self::finish).
+    pub(in crate::capture) fn turn_to(&mut self, path: PathBuf) -> Result<(), Error> {
+        self.file = Arc::new(create(&path)?);
+        self.path = path;
+        self.buffer.clear();
+        self.written = 0;
+        self.synced = None;
+        Ok(())
     }
 
     /// Bytes so far.
@@ -118,6 +139,9 @@ impl Output {
     /// Writes everything so far, the last page of a file padded with zeros.
     pub(in crate::capture) fn write_all(&mut self) -> Result<(), Error> {
         self.write_pages()?;
+        if let Some(hashing) = &mut self.hashing {
+            hashing.writer.settle().map_err(Error::file("writing", &self.path))?;
+        }
         self.write_rest()
     }
 
@@ -139,20 +163,21 @@ impl Output {
     }
 
     /// Writes the rest and cuts the padding.
-    pub(in crate::capture) fn finish(mut self) -> Result<Written, Error> {
+    pub(in crate::capture) fn finish(&mut self) -> Result<Written, Error> {
         self.write_all()?;
         let size_bytes = self.len();
         if self.kind == Kind::File {
             self.file.set_len(size_bytes).map_err(Error::file("cutting", &self.path))?;
         }
-        let sha256 = self.digest.map(|mut digest| {
+        let sha256 = self.hashing.as_mut().map(|hashing| {
+            let mut digest = std::mem::take(&mut hashing.digest);
             digest.update(self.buffer.bytes());
             digest.hexadecimal()
         });
-        Ok(Written { file: self.file, size_bytes, sha256 })
+        Ok(Written { file: Arc::clone(&self.file), size_bytes, sha256 })
     }
 
-    /// Writes the whole pages of the buffer; of a stream all of it.
+    /// Writes the whole pages of the buffer, or has them written; of a stream all of it.
     fn write_pages(&mut self) -> Result<(), Error> {
         let count = match self.kind {
             Kind::File => self.buffer.whole_pages(),
@@ -162,15 +187,18 @@ impl Output {
             return Ok(());
         }
         let bytes = &self.buffer.bytes()[..count];
-        let written = match self.kind {
-            Kind::File => write_at(&self.file, bytes, self.written),
-            Kind::Stream => (&self.file).write_all(bytes),
-        };
-        written.map_err(Error::file("writing", &self.path))?;
-        if let Some(digest) = &mut self.digest {
+        let outcome = if let Some(Hashing { digest, writer }) = &mut self.hashing {
+            // Before they are handed over: the write before them is still under way.
             digest.update(bytes);
-        }
-        self.buffer.consume(count);
+            writer.write_pages(&self.file, self.written, &mut self.buffer)
+        } else {
+            let outcome = match self.kind {
+                Kind::File => write_at(&self.file, bytes, self.written),
+                Kind::Stream => self.file.as_ref().write_all(bytes),
+            };
+            outcome.map(|()| self.buffer.consume(count))
+        };
+        outcome.map_err(Error::file("writing", &self.path))?;
         self.written += u64::try_from(count).unwrap_or(u64::MAX);
         Ok(())
     }
@@ -199,16 +227,18 @@ impl Sink for Output {
     }
 }
 
-/// Writes at an offset. Some file systems take the flag for direct I/O and refuse the write.
-fn write_at(file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
-    match file.write_all_at(bytes, offset) {
-        Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
-            let flags = OFlag::from_bits_truncate(fcntl(file, FcntlArg::F_GETFL)?);
-            fcntl(file, FcntlArg::F_SETFL(flags - OFlag::O_DIRECT))?;
-            file.write_all_at(bytes, offset)
-        }
+/// Creates a file for direct I/O, where the file system has it.
+fn create(path: &Path) -> Result<File, Error> {
+    let open = |flags: OFlag| {
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(true).mode(MODE);
+        options.custom_flags(flags.bits()).open(path)
+    };
+    let file = match open(OFlag::O_DIRECT) {
+        Err(error) if error.kind() == io::ErrorKind::InvalidInput => open(OFlag::empty()),
         outcome => outcome,
-    }
+    };
+    file.map_err(Error::file("creating", path))
 }
 
 #[cfg(test)]
@@ -257,6 +287,39 @@ mod tests {
     }
 
     #[test]
+    fn an_output_that_turns_to_the_next_file_takes_nothing_of_the_one_before_along() {
+        let folder = tempfile::tempdir().unwrap();
+        let paths = ["a", "b", "c"].map(|name| folder.path().join(name));
+        for hashed in [false, true] {
+            let mut output = Output::create(paths[0].clone(), 100_000, hashed).unwrap();
+            for (number, path) in paths.iter().enumerate() {
+                if number > 0 {
+                    output.turn_to(path.clone()).unwrap();
+                }
+                let content = content(WRITE_BYTES + 7_000 * number + 5);
+                for chunk in content.chunks(99_999) {
+                    output.make_room().unwrap();
+                    output.put(chunk);
+                }
+                let written = output.finish().unwrap();
+                assert_eq!(fs::read(path).unwrap(), content);
+                assert_eq!(written.size_bytes, u64::try_from(content.len()).unwrap());
+                let sha256 = hashed.then(|| digest::of_file(path).unwrap());
+                assert_eq!(written.sha256, sha256);
+            }
+        }
+    }
+
+    #[test]
+    fn an_error_of_the_thread_that_writes_reaches_whoever_waits_for_the_bytes() {
+        let mut output = Output::create("/dev/full".into(), 100_000, true).unwrap();
+        output.put(&content(50_000));
+        let error = output.write_all().unwrap_err();
+        assert!(error.is_no_space(), "{error}");
+        assert!(error.sentence().contains("writing /dev/full: "), "{}", error.sentence());
+    }
+
+    #[test]
     fn a_file_system_without_direct_io_takes_the_same_writes() {
         let Ok(folder) = tempfile::tempdir_in("/dev/shm") else {
             println!("skipped: /dev/shm cannot be written");
@@ -279,6 +342,8 @@ mod tests {
         output.put(&content(700));
         output.sync().unwrap();
         assert_eq!(output.finish().unwrap().size_bytes, 5_700);
+        // Who reads it sees the end once it is dropped.
+        drop(output);
         let mut received = Vec::new();
         io::Read::read_to_end(&mut reader, &mut received).unwrap();
         assert_eq!(received, [content(5_000), content(700)].concat());

@@ -2,6 +2,8 @@
 //!
 //! Invariant: the file never grows beyond its limit, the records at its end included.
 
+use std::path::PathBuf;
+
 use crate::capture::Error;
 use crate::capture::files::format::{Beginning, packet_len, put_packet};
 use crate::capture::files::output::{Output, Written};
@@ -42,25 +44,45 @@ pub(in crate::capture) struct Closed {
 impl Segment {
     /// Begins a file of at most `limit` bytes with its own records.
     pub(in crate::capture) fn begin(
-        mut output: Output,
+        output: Output,
         beginning: &Beginning,
         limit: u64,
     ) -> Result<Self, Error> {
+        let mut segment = Self {
+            output,
+            format: beginning.format,
+            room_until: 0,
+            packets: 0,
+            first_packet: None,
+            last_packet: None,
+        };
+        segment.put_head(beginning, limit)?;
+        Ok(segment)
+    }
+
+    /// Begins the next file, after [`close`](Self::close).
+    pub(in crate::capture) fn turn_to(
+        &mut self,
+        path: PathBuf,
+        beginning: &Beginning,
+        limit: u64,
+    ) -> Result<(), Error> {
+        self.output.turn_to(path)?;
+        self.packets = 0;
+        (self.first_packet, self.last_packet) = (None, None);
+        self.put_head(beginning, limit)
+    }
+
+    fn put_head(&mut self, beginning: &Beginning, limit: u64) -> Result<(), Error> {
         let head = beginning.head();
         let tail = bytes(beginning.tail_len());
         let own = bytes(head.len()) + tail;
         if own >= limit {
             return Err(Error::NoRoom { limit, own });
         }
-        output.put(&head);
-        Ok(Self {
-            output,
-            format: beginning.format,
-            room_until: limit - tail,
-            packets: 0,
-            first_packet: None,
-            last_packet: None,
-        })
+        self.output.put(&head);
+        self.room_until = limit - tail;
+        Ok(())
     }
 
     pub(in crate::capture) const fn packets(&self) -> u64 {
@@ -91,7 +113,7 @@ impl Segment {
 
     /// Adds the statistics and writes all that is left.
     pub(in crate::capture) fn close(
-        mut self,
+        &mut self,
         beginning: &Beginning,
         statistics: &[Statistics<'_>],
     ) -> Result<Closed, Error> {

@@ -15,7 +15,7 @@ use std::thread::JoinHandle;
 use crate::capture::Error;
 use crate::capture::files::format::Beginning;
 use crate::capture::files::names::{FileNames, Names};
-use crate::capture::files::output::{Output, buffer_bytes};
+use crate::capture::files::output::{Output, buffers_bytes};
 use crate::capture::files::recovery;
 use crate::capture::files::sealing::Sealing;
 use crate::capture::files::segment::{Segment, burst};
@@ -54,8 +54,6 @@ pub(in crate::capture) struct Series {
     place: Option<Place>,
     limit_bytes: u64,
     segments: Option<SegmentLimits>,
-    /// The most that is put between two looks for room, in bytes.
-    block_bytes: usize,
     current: Segment,
     index: u32,
     /// The file before, while it is being sealed.
@@ -100,7 +98,8 @@ impl Series {
             Target::Stream(file) => (None, Output::stream(file, burst)),
             Target::Files { names, hashed } => {
                 let current = names.of(0, form);
-                let output = create(&current, form, hashed, burst)?;
+                let on_the_way = is_hashed_on_the_way(hashed, form);
+                let output = Output::create(current.part.clone(), burst, on_the_way)?;
                 (Some(Place { names, hashed, current }), output)
             }
         };
@@ -118,7 +117,6 @@ impl Series {
             place,
             limit_bytes: limits.bytes,
             segments,
-            block_bytes,
             current,
             index: 0,
             sealing: None,
@@ -129,9 +127,18 @@ impl Series {
         })
     }
 
-    /// What the buffer of a capture takes, in bytes.
-    pub(in crate::capture) fn buffer_bytes(beginning: &Beginning, block_bytes: usize) -> usize {
-        buffer_bytes(burst(&beginning.head(), block_bytes))
+    /// What the buffers of a capture take, in bytes.
+    pub(in crate::capture) fn buffers_bytes(
+        target: &Target,
+        beginning: &Beginning,
+        form: FileForm,
+        block_bytes: usize,
+    ) -> usize {
+        let on_the_way = match target {
+            Target::Files { hashed, .. } => is_hashed_on_the_way(*hashed, form),
+            Target::Stream(_) => false,
+        };
+        buffers_bytes(burst(&beginning.head(), block_bytes), on_the_way)
     }
 
     /// Packets so far, in all files.
@@ -197,30 +204,23 @@ impl Series {
         self.current.output().sync()
     }
 
-    /// Ends the current file, which these counts end, and begins the next.
+    /// Ends the current file, which these counts end, and begins the next. After an error the series
+    /// can only be abandoned.
     pub(in crate::capture) fn rotate(
         &mut self,
         statistics: &[Statistics<'_>],
     ) -> Result<(), Error> {
         let (limit, tail) = (self.next_limit(), self.tail_bytes());
         let (Some(place), Some(limit)) = (&mut self.place, limit) else { return Ok(()) };
-        let burst = burst(&self.beginning.head(), self.block_bytes);
+        let bytes = self.current.len() + tail;
+        let closed = self.current.close(&self.beginning, statistics)?;
         let names = place.names.of(self.index + 1, self.form);
-        let output = create(&names, self.form, place.hashed, burst)?;
-        let next = Segment::begin(output, &self.beginning, limit)?;
-        self.before_bytes.push_back(self.current.len() + tail);
-        self.before_packets += self.current.packets();
-        let full = std::mem::replace(&mut self.current, next);
+        self.current.turn_to(names.part.clone(), &self.beginning, limit)?;
+        self.before_bytes.push_back(bytes);
+        self.before_packets += closed.packets;
         let names = std::mem::replace(&mut place.current, names);
         let index = self.index;
         self.index += 1;
-        let closed = match full.close(&self.beginning, statistics) {
-            Ok(closed) => closed,
-            Err(error) => {
-                self.sealed.extend(saved(&names.part, index));
-                return Err(error);
-            }
-        };
         let (compression, hashed) = (self.form.compression, place.hashed);
         let sealing = Sealing { closed, names, index, compression, hashed };
         // At most one at a time: a disk that does not keep up slows the capture, not the host.
@@ -278,15 +278,16 @@ impl Series {
     /// also what, and the files are those that could be saved.
     pub(in crate::capture) fn end(mut self, statistics: &[Statistics<'_>]) -> Ended {
         let waited = self.wait_for_sealing().and_then(|()| self.forget_oldest(1));
+        let packets = self.current.packets();
+        let closed = self.current.close(&self.beginning, statistics);
+        drop(self.current);
         let Some(place) = self.place else {
-            let packets = self.current.packets();
-            let closed = self.current.close(&self.beginning, statistics);
             let bytes = closed.as_ref().map_or(0, |closed| closed.written.size_bytes);
             return Ended { files: Vec::new(), sum: Sum { packets, bytes }, error: closed.err() };
         };
         let mut files = Vec::from(self.sealed);
         let part = place.current.part.clone();
-        let sealed = self.current.close(&self.beginning, statistics).and_then(|closed| {
+        let sealed = closed.and_then(|closed| {
             let (index, compression) = (self.index, self.form.compression);
             let Place { hashed, current: names, .. } = place;
             Sealing { closed, names, index, compression, hashed }.seal()
@@ -346,9 +347,9 @@ pub(in crate::capture) struct Ended {
     pub(in crate::capture) error: Option<Error>,
 }
 
-/// Creates a file. It is hashed as it is written, unless it will be packed: then that is hashed.
-fn create(names: &FileNames, form: FileForm, hashed: bool, burst: usize) -> Result<Output, Error> {
-    Output::create(names.part.clone(), burst, hashed && form.compression == Compression::None)
+/// A file is hashed as it is written, unless it will be packed: then that is hashed.
+fn is_hashed_on_the_way(hashed: bool, form: FileForm) -> bool {
+    hashed && form.compression == Compression::None
 }
 
 /// Seals what has reached the disk, if anything did.

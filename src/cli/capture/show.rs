@@ -4,41 +4,74 @@ use std::time::Duration;
 
 use crate::cli::output::{Rows, maybe_second, second, section};
 use crate::clock::WallTime;
+use crate::control::CaptureView;
 use crate::model::{Capture, Compression, FileForm, FileFormat, Segment, SegmentState};
 use crate::units::{Bytes, Span};
 
-pub(super) fn text(capture: &Capture) -> String {
+pub(super) fn text(view: &CaptureView) -> String {
+    let capture = &view.capture;
     let parts = [
-        section(&capture.name, &what(capture)),
+        section(&capture.name, &what(view)),
         section("Window", &window(capture)),
         section("Limits", &limits(capture)),
+        section("Filters", &filters(capture)),
         section("Packets", &packets(capture)),
         section("Interfaces", &interfaces(capture)),
-        section("Files", &files(capture)),
+        section("Files", &files(view)),
     ];
     parts.join("\n\n")
 }
 
-fn what(capture: &Capture) -> String {
+fn what(view: &CaptureView) -> String {
+    let capture = &view.capture;
     let plan = &capture.plan;
     let mut rows = Rows::plain();
     rows.row(["id", capture.id.as_str()]);
+    rows.row(["etag", &view.etag]);
+    rows.row(["provisioning", view.provisioning_state.word()]);
+    rows.row(["status", view.status.word()]);
     rows.row(["state", &capture.state.to_string()]);
+    rows.row(["started at", &second(plan.trigger_at)]);
     rows.row([
         "stopped by",
         &capture.stop_reason.map(|reason| reason.to_string()).unwrap_or_default(),
     ]);
-    rows.row(["error", capture.error.as_deref().unwrap_or_default()]);
-    rows.row(["rule", &plan.rule]);
-    rows.row(["event", &format!("{} ({})", plan.event_name, plan.event)]);
-    rows.row(["event at", &plan.trigger_at.to_string()]);
-    rows.row(["later events", &format!("{} of the same incident", capture.coalesced)]);
-    rows.row(["incident", plan.incident.as_str()]);
+    if view.errors.is_empty() {
+        rows.row(["errors", "none"]);
+    }
+    for error in &view.errors {
+        rows.row(["error", &format!("{}: {}", error.code.word(), error.message)]);
+    }
+    rows.row(["target", &plan.interfaces.join(", ")]);
+    if plan.is_by_hand() {
+        rows.row(["begun", "by hand"]);
+    } else {
+        rows.row(["rule", &plan.rule]);
+        rows.row(["event", &format!("{} ({})", plan.event_name, plan.event)]);
+        rows.row(["event at", &plan.trigger_at.to_string()]);
+        rows.row(["later events", &format!("{} of the same incident", capture.coalesced)]);
+        rows.row(["incident", plan.incident.as_str()]);
+    }
     rows.row(["host", &plan.host]);
-    rows.row(["storage", &plan.storage]);
+    let storage = if plan.storage.is_empty() { "none" } else { &plan.storage };
+    rows.row(["storage", storage]);
+    if let Some(object) = &plan.placing.object {
+        rows.row(["storage path", object]);
+    }
+    if let Some(path) = &plan.placing.local_file {
+        rows.row(["local file", &path.display().to_string()]);
+    }
     rows.row(["notify", &plan.notify.join(", ")]);
     form(&mut rows, plan.file);
     rows.finish()
+}
+
+/// What was asked for; what it came to on each interface stands with the interfaces.
+fn filters(capture: &Capture) -> String {
+    let filter = &capture.plan.filter;
+    // Which end is local is known per interface only.
+    let words = filter.expression_for(&[]);
+    if words.is_empty() { "every packet".to_owned() } else { words }
 }
 
 fn window(capture: &Capture) -> String {
@@ -48,24 +81,35 @@ fn window(capture: &Capture) -> String {
         "asked",
         &second(plan.from()),
         &second(plan.until()),
-        &format!("{} before the event, {} after", span(plan.look_back), span(plan.limits.duration)),
+        &format!(
+            "{} before the {}, {} after",
+            span(plan.look_back),
+            trigger(capture),
+            span(plan.limits.duration)
+        ),
     ]);
     rows.row([
         "held",
         &maybe_second(capture.held_from),
         &maybe_second(capture.stopped_at),
-        &capture.held_from.map(|from| reach(from, plan.trigger_at)).unwrap_or_default(),
+        &capture.held_from.map(|from| reach(from, capture)).unwrap_or_default(),
     ]);
     rows.finish()
 }
 
+/// What the look-back counts from.
+const fn trigger(capture: &Capture) -> &'static str {
+    if capture.plan.is_by_hand() { "start" } else { "event" }
+}
+
 /// How far the recorder reached back when the capture began.
-fn reach(held_from: WallTime, trigger_at: WallTime) -> String {
-    let before = trigger_at.since(held_from);
+fn reach(held_from: WallTime, capture: &Capture) -> String {
+    let before = capture.plan.trigger_at.since(held_from);
+    let trigger = trigger(capture);
     if before.is_zero() {
-        "nothing from before the event".to_owned()
+        format!("nothing from before the {trigger}")
     } else {
-        format!("{} before the event", span(before))
+        format!("{} before the {trigger}", span(before))
     }
 }
 
@@ -153,15 +197,17 @@ fn interfaces(capture: &Capture) -> String {
     rows.finish()
 }
 
-fn files(capture: &Capture) -> String {
-    if capture.segments.is_empty() {
+fn files(view: &CaptureView) -> String {
+    let segments = &view.capture.segments;
+    if segments.is_empty() {
         return "none yet".to_owned();
     }
-    let files: Vec<_> = capture.segments.iter().map(file).collect();
+    let links = view.links.files.iter().map(String::as_str);
+    let files: Vec<_> = segments.iter().zip(links).map(|(one, link)| file(one, link)).collect();
     files.join("\n\n")
 }
 
-fn file(segment: &Segment) -> String {
+fn file(segment: &Segment, link: &str) -> String {
     let file = &segment.file;
     let location = match &segment.receipt {
         Some(receipt) => receipt.location.clone(),
@@ -178,6 +224,7 @@ fn file(segment: &Segment) -> String {
     rows.row(["first packet", &maybe_nanosecond(file.first_packet)]);
     rows.row(["last packet", &maybe_nanosecond(file.last_packet)]);
     rows.row(["state", state(segment.state)]);
+    rows.row(["link", link]);
     rows.finish()
 }
 

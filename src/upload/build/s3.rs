@@ -18,7 +18,7 @@ pub(in crate::upload) fn s3(storage: &str, settings: &S3Settings) -> Result<Remo
     let endpoint = endpoint.as_deref().map(address).transpose().map_err(problem)?;
     let own = if endpoint.is_some() { Verify::ReadBack } else { Verify::Checksum };
     let verify = settings.verify.unwrap_or(own);
-    let path_style = settings.path_style.unwrap_or(endpoint.is_some());
+    let path_style = settings.path_style.unwrap_or_else(|| endpoint.is_some());
     let mut options = client(storage, endpoint, settings.ca_file.as_deref())?;
     let mut builder = AmazonS3Builder::new()
         .with_bucket_name(bucket)
