@@ -643,7 +643,7 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     (
         "memory: 2GiB",
         "memory: 100MiB",
-        "config.yaml:62:88: the rings need 104MiB, above ceilings.memory 100MiB (eth0 32MiB, eth1 64MiB, one ring on demand 8MiB); lower recorder.memory, or raise ceilings.memory",
+        "config.yaml:63:88: the rings need 104MiB, above ceilings.memory 100MiB (eth0 32MiB, eth1 64MiB, one ring on demand 8MiB); lower recorder.memory, or raise ceilings.memory",
     ),
     (
         "  plant:",
@@ -715,12 +715,12 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     (
         "key_file: two, client_ca",
         "key_file: four, client_ca",
-        "config.yaml:63:122: four cannot be read: No such file or directory (os error 2); create it, readable for the worker's user",
+        "config.yaml:64:122: four cannot be read: No such file or directory (os error 2); create it, readable for the worker's user",
     ),
     (
         "\"[::]:9190\"",
         "\"127.0.0.1:9189\"",
-        "config.yaml:63:76: `127.0.0.1:9189` is named twice; name each address once",
+        "config.yaml:64:76: `127.0.0.1:9189` is named twice; name each address once",
     ),
     (
         "fields: { name: g1 }",
@@ -784,23 +784,23 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     (
         "hindsight/${host}/notices",
         "hindsight/#",
-        "config.yaml:57:14: a topic to publish to has 1 to 65535 bytes, no zero byte, no `+` and no `#`",
+        "config.yaml:47:14: a topic to publish to has 1 to 65535 bytes, no zero byte, no `+` and no `#`",
     ),
     (
         "{ url_file: one,",
         "{ url_file: one, url: \"http://a\",",
-        "config.yaml:64:39: there are two addresses; keep url or url_file",
+        "config.yaml:54:39: there are two addresses; keep url or url_file",
     ),
-    ("{ url_file: one,", "{", "config.yaml:64:16: there is no address; add url or url_file"),
+    ("{ url_file: one,", "{", "config.yaml:54:16: there is no address; add url or url_file"),
     (
         "template_file: t1, headers",
         "template_file: t1, template: teams, headers",
-        "config.yaml:64:73: there are two templates; keep template or template_file",
+        "config.yaml:54:73: there are two templates; keep template or template_file",
     ),
     (
         "template_file: t1, headers",
         "template_file: t9, headers",
-        "config.yaml:64:73: t9 cannot be read: No such file or directory (os error 2); \
+        "config.yaml:54:73: t9 cannot be read: No such file or directory (os error 2); \
          create it, readable for the worker's user",
     ),
     (
@@ -811,170 +811,170 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     (
         "file: t1, headers",
         "file: one, headers",
-        "config.yaml:64:73: in this template: for a notice of the kind `completed` it makes no JSON: \
+        "config.yaml:54:73: in this template: for a notice of the kind `completed` it makes no JSON: \
          expected value at line 1 column 1 of what it makes; values stand there without quotes of \
          yours, as in {\"text\": {{ title }}}",
     ),
     (
         "template: slack",
         "template: slak",
-        "config.yaml:63:72: unknown value `slak`; did you mean `slack`?",
+        "config.yaml:53:72: unknown value `slak`; did you mean `slack`?",
     ),
     (
         "X-Plain: h1",
         "Host: h1",
-        "config.yaml:64:88: the header field host is set by the program; leave it out",
+        "config.yaml:54:88: the header field host is set by the program; leave it out",
     ),
     (
         "X-Plain: h1",
         "X Plain: h1",
-        "config.yaml:64:88: this is no name of a header field; write one as in X-Team",
+        "config.yaml:54:88: this is no name of a header field; write one as in X-Team",
     ),
     (
         "X-Plain: h1",
         "X-Plain: hä",
-        "config.yaml:64:97: a value of a header field is a line of ASCII letters, digits and signs",
+        "config.yaml:54:97: a value of a header field is a line of ASCII letters, digits and signs",
     ),
     (
         "X-Plain: h1",
         "x-secret: h1",
-        "config.yaml:64:102: this header field stands here twice; remove one",
+        "config.yaml:54:102: this header field stands here twice; remove one",
     ),
     (
         "X-Plain: h1",
         "x-sig: h1",
-        "config.yaml:64:161: `headers` sets this header field, too; remove one",
+        "config.yaml:54:161: `headers` sets this header field, too; remove one",
     ),
     (
         "header: Y-When",
         "header: X-sig",
-        "config.yaml:64:188: this is the header field of the signature; take another",
+        "config.yaml:54:188: this is the header field of the signature; take another",
     ),
     (
         "[partial, failed]",
         "[partial, partial]",
-        "config.yaml:66:230: `partial` stands here twice; remove one",
+        "config.yaml:56:230: `partial` stands here twice; remove one",
     ),
     (
         "[partial, failed]",
         "[]",
-        "config.yaml:66:220: this notifier gets nothing; name what it gets, or remove it",
+        "config.yaml:56:220: this notifier gets nothing; name what it gets, or remove it",
     ),
     (
         "[partial, failed]",
         "[ended]",
-        "config.yaml:66:221: unknown value `ended`; known here: completed, partial, failed, started, suppressed, upstream_loss",
+        "config.yaml:56:221: unknown value `ended`; known here: completed, partial, failed, started, suppressed, upstream_loss",
     ),
     (
         "smtps://mail:465",
         "mail:465",
-        "config.yaml:66:25: this is no address; it begins with smtps:// or smtp+starttls:// or smtp://",
+        "config.yaml:56:25: this is no address; it begins with smtps:// or smtp+starttls:// or smtp://",
     ),
     (
         "smtps://mail:465",
         "smtp://mail",
-        "config.yaml:66:140: `smtp://` would send this password unencrypted; write smtps:// or smtp+starttls://",
+        "config.yaml:56:140: `smtp://` would send this password unencrypted; write smtps:// or smtp+starttls://",
     ),
     (
         "one@example.org",
         "one",
-        "config.yaml:66:74: `one` is no mail address; write name@host or Name <name@host>",
+        "config.yaml:56:74: `one` is no mail address; write name@host or Name <name@host>",
     ),
     (
         "[one@example.org, two@example.org]",
         "[]",
-        "config.yaml:66:73: there is no recipient; add a mail address",
+        "config.yaml:56:73: there is no recipient; add a mail address",
     ),
-    ("username: mail-user, ", "", "config.yaml:66:124: a password needs a `username`; add the key"),
+    ("username: mail-user, ", "", "config.yaml:56:124: a password needs a `username`; add the key"),
     (
         "http://team/x",
         "http://user:pw@team/x",
-        "config.yaml:63:27: credentials do not stand in an address; they have keys of their own",
+        "config.yaml:53:27: credentials do not stand in an address; they have keys of their own",
     ),
     (
         "rules: [rules]",
         "rules: [rulez]",
-        "config.yaml:67:9: rulez does not exist; create it, or name another one",
+        "config.yaml:57:9: rulez does not exist; create it, or name another one",
     ),
     (
         "storage: archive",
         "storage: archiv",
-        "config.yaml:70:12: unknown storage `archiv`; did you mean `archive`?",
+        "config.yaml:60:12: unknown storage `archiv`; did you mean `archive`?",
     ),
     (
         "notify: [bus]",
         "notify: [buss]",
-        "config.yaml:71:12: unknown notifier `buss`; did you mean `bus`?",
+        "config.yaml:61:12: unknown notifier `buss`; did you mean `bus`?",
     ),
     (
         "duration: 90s",
         "duration: 5h",
-        "config.yaml:69:50: defaults.capture.limits.duration 5h is above ceilings.duration 4h; lower the default, or raise the ceiling",
+        "config.yaml:59:50: defaults.capture.limits.duration 5h is above ceilings.duration 4h; lower the default, or raise the ceiling",
     ),
     (
         "duration: 90s",
         "duration: 90",
-        "config.yaml:69:50: '90' is not a duration; write a number with a unit, as in 250ms, 30s, 5m or 1h30m",
+        "config.yaml:59:50: '90' is not a duration; write a number with a unit, as in 250ms, 30s, 5m or 1h30m",
     ),
     (
         "100MiB",
         "100 MiB",
-        "config.yaml:69:62: '100 MiB' is not a size; write bytes, or a number with a unit, as in 1500, 64KiB or 200MiB",
+        "config.yaml:59:62: '100 MiB' is not a size; write bytes, or a number with a unit, as in 1500, 64KiB or 200MiB",
     ),
     (
         "segment_bytes: 20MiB",
         "segment_bytes: 4KiB",
-        "config.yaml:69:85: files of 4KiB have no room beside what they say of themselves; give limits.segment_bytes at least 64KiB",
+        "config.yaml:59:85: files of 4KiB have no room beside what they say of themselves; give limits.segment_bytes at least 64KiB",
     ),
     (
         "segment_bytes: 20MiB",
         "segment_bytes: 21MiB",
-        "config.yaml:69:107: 5 files of limits.segment_bytes 21MiB are 105MiB, above limits.bytes 100MiB; keep fewer, make them smaller, or raise limits.bytes",
+        "config.yaml:59:107: 5 files of limits.segment_bytes 21MiB are 105MiB, above limits.bytes 100MiB; keep fewer, make them smaller, or raise limits.bytes",
     ),
     (
         "segment_bytes: 20MiB, ",
         "",
-        "config.yaml:69:85: `keep_segments` needs `segment_bytes`; add the size of a file, as in segment_bytes: 50MiB",
+        "config.yaml:59:85: `keep_segments` needs `segment_bytes`; add the size of a file, as in segment_bytes: 50MiB",
     ),
     (
         "format: pcap,",
         "format: pcapp,",
-        "config.yaml:69:120: unknown value `pcapp`; did you mean `pcap`?",
+        "config.yaml:59:120: unknown value `pcapp`; did you mean `pcap`?",
     ),
     (
         "concurrent: 8",
         "concurrent: 0",
-        "config.yaml:62:54: expected a whole number from 1 to 1000, found 0",
+        "config.yaml:63:54: expected a whole number from 1 to 1000, found 0",
     ),
     (
         "spool: 8GiB",
         "spool: 8KiB",
-        "config.yaml:62:101: a spool of 8KiB holds no capture; give it at least 1MiB",
+        "config.yaml:63:101: a spool of 8KiB holds no capture; give it at least 1MiB",
     ),
     (
         "free_disk: 10%",
         "free_disk: 95%",
-        "config.yaml:62:118: '95%' is no share to keep free; write 0% to 90%",
+        "config.yaml:63:118: '95%' is no share to keep free; write 0% to 90%",
     ),
     (
         "free_disk: 10%",
         "free_disk: much",
-        "config.yaml:62:118: 'much' is neither a share nor a size; write one as in 5% or 2GiB",
+        "config.yaml:63:118: 'much' is neither a share nor a size; write one as in 5% or 2GiB",
     ),
     (
         "on_resolved: stop",
         "on_resolved: stopp",
-        "config.yaml:61:16: unknown value `stopp`; did you mean `stop`?",
+        "config.yaml:62:16: unknown value `stopp`; did you mean `stop`?",
     ),
     (
         "age: 20d",
         "age: 20",
-        "config.yaml:64:19: '20' is not a duration; write a number with a unit, as in 250ms, 30s, 5m or 1h30m",
+        "config.yaml:65:19: '20' is not a duration; write a number with a unit, as in 250ms, 30s, 5m or 1h30m",
     ),
     (
         "127.0.0.1:9189",
         "localhost:9189",
-        "config.yaml:63:47: `localhost:9189` is no address to listen on; write an IP address and a port, as in 127.0.0.1:9188 or [::]:9188",
+        "config.yaml:64:47: `localhost:9189` is no address to listen on; write an IP address and a port, as in 127.0.0.1:9188 or [::]:9188",
     ),
 ];
 
@@ -1095,7 +1095,7 @@ fn two_clients_of_a_broker_cannot_have_one_id() {
     assert_eq!(
         folder.problems(&text),
         [
-            "config.yaml:58:18: sources.plant has the client id `plant-client` at this broker already; \
+            "config.yaml:48:18: sources.plant has the client id `plant-client` at this broker already; \
           two clients with one id disconnect each other"
         ]
     );
@@ -1126,7 +1126,7 @@ fn mistakes_of_the_configuration_and_of_the_rules_are_told_together() {
     let places: Vec<&str> = told.iter().map(|line| line.split(": ").next().unwrap()).collect();
     assert_eq!(
         places,
-        ["config.yaml:5:114", "config.yaml:62:54", "rules/b.yaml:3:24", "rules/b.yaml:3:39"]
+        ["config.yaml:5:114", "config.yaml:63:54", "rules/b.yaml:3:24", "rules/b.yaml:3:39"]
     );
     // A part that could not be read may be the one that the rule names.
     let text = text.replace("    s3:", "    s4:");

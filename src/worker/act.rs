@@ -1,7 +1,7 @@
 //! Carrying out what the machine wants done: each piece of work on a task of its own, its result
 //! back into the loop. How many run at one time the machine bounds.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinError;
 
 use crate::model::{
-    AboutCapture, Body, Capture, CaptureId, Notice, Receipt, Report, Segment, State, Totals,
+    AboutCapture, Body, Capture, CaptureId, File, Notice, Receipt, Report, Segment, State, Totals,
     Transfer,
 };
 use crate::session::{Action, Failure, Input};
@@ -215,8 +215,14 @@ impl Upload {
 /// are secrets: made at each attempt, and never kept. A notice goes out without them as well.
 async fn add_links(about: &mut AboutCapture, storages: &Storages) {
     let storage = &about.storage;
-    let links = about.files.iter().map(|file| storages.link(storage, &file.object, LINKS_LAST));
-    let made = join_all(links.collect::<Vec<_>>());
+    let link = async |file: &File| {
+        // One that could not be stored is still in the spool.
+        if Path::new(&file.location).is_absolute() {
+            return Ok(None);
+        }
+        storages.link(storage, &file.object, LINKS_LAST).await
+    };
+    let made = join_all(about.files.iter().map(link));
     let Ok(made) = tokio::time::timeout(LINKS_PATIENCE, made).await else {
         tracing::debug!(%storage, "no links in time");
         return;
