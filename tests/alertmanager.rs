@@ -1,10 +1,5 @@
 //! A real Prometheus evaluates a real rule, a real Alertmanager posts what it fires to the worker's
 //! webhook: the capture comes with packets from before, and the resolve stops it.
-#![expect(
-    clippy::unwrap_used,
-    clippy::print_stdout,
-    reason = "a test that cannot go on has failed; figures are for the reader"
-)]
 
 use std::fs;
 use std::time::Duration;

@@ -284,7 +284,7 @@ async fn a_journal_of_the_first_format_is_taken_over_whole() {
     // Twice: the second start finds the known format.
     for _ in 0..2 {
         let (journal, saved) = Journal::open_keeping(folder.path(), kept.clone()).unwrap();
-        assert_eq!(saved.captures, [open.clone()]);
+        assert_eq!(saved.captures, std::slice::from_ref(&open));
         let names = [&open, &done].map(|capture| (capture.name.clone(), capture.id.clone()));
         assert_eq!(saved.names, names.into());
         assert_eq!(journal.capture(&done.name).await.unwrap().as_ref(), Some(&done));

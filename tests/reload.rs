@@ -1,6 +1,5 @@
 //! Reading the configuration again while the worker runs, and what the service manager hears of it;
 //! what an alert's end does to a capture, and how long what was stored is kept.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::fs;
 use std::os::unix::net::UnixDatagram;

@@ -10,7 +10,7 @@ use crate::yaml::Placed;
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(in crate::config) enum Source {
-    Mqtt(MqttSource),
+    Mqtt(Box<MqttSource>),
     Webhook(Box<WebhookSource>),
 }
 
