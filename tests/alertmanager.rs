@@ -7,7 +7,7 @@ use std::time::Duration;
 use hindsight::clock::boot_time;
 use serde_json::Value;
 use support::alerting::{Alerting, Target};
-use support::namespaces::Pair;
+use support::namespaces::{INTERFACE, Pair};
 use support::traffic::Traffic;
 use support::worker::{Configuration, Worker};
 use support::{tshark, wait};
@@ -97,7 +97,9 @@ fn a_rule_of_prometheus_starts_a_capture_and_its_resolve_stops_it() {
         assert_eq!(notice["type"], format!("io.hindsight.capture.{kind}"), "{notice:#}");
         notice
     };
-    assert_eq!(notice("started")["data"]["stop_reason"], Value::Null);
+    let started = notice("started");
+    assert_eq!(started["data"]["stop_reason"], Value::Null);
+    assert_eq!(started["data"]["interfaces"][0]["interface"], INTERFACE, "{started:#}");
     let notice = notice("completed");
     let data = &notice["data"];
     assert_eq!(data["stop_reason"], "AlertResolved");

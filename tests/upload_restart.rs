@@ -50,11 +50,7 @@ rules:
 fn configuration(storage: String) -> Configuration {
     Configuration {
         storages: vec![storage],
-        rest: vec![
-            "recorder: { interfaces: auto, memory: 64MiB }".to_owned(),
-            // The disk of a developer's machine may be fuller than that of a server should be.
-            "ceilings: { free_disk: 300MiB }".to_owned(),
-        ],
+        rest: vec!["recorder: { interfaces: auto, memory: 64MiB }".to_owned()],
         rules: RULES.to_owned(),
         ..Configuration::default()
     }

@@ -166,7 +166,8 @@ impl<'c> Follow<'c> {
     fn tell_started(&mut self) {
         self.stage = Stage::Started;
         let capture = self.line.capture.clone();
-        self.line.tell(Report::Started { capture, held_from: self.held_from });
+        let interfaces = self.feeds.iter().map(Feed::totals).collect();
+        self.line.tell(Report::Started { capture, held_from: self.held_from, interfaces });
     }
 
     fn tick(&mut self, now: Now) -> Result<(), Error> {

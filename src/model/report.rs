@@ -8,8 +8,9 @@ use crate::model::{CaptureId, SealedFile, StopReason, Totals};
 /// News of one capture.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Report {
-    /// Its first file is open; `held_from` is the oldest instant that its recorders held.
-    Started { capture: CaptureId, held_from: WallTime },
+    /// Its first file is open; `held_from` is the oldest instant that its recorders held, and
+    /// `interfaces` has the filters as they were compiled, with what was counted so far.
+    Started { capture: CaptureId, held_from: WallTime, interfaces: Vec<InterfaceTotals> },
     /// How far it is, about once a second.
     Progress { capture: CaptureId, totals: Totals },
     /// A file is whole: synced, hashed, under its final name.

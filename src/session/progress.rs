@@ -8,11 +8,12 @@ use super::{Action, Effects, Machine, closing, placing};
 impl Machine {
     pub(super) fn engine(&mut self, report: Report, now: Now, effects: &mut Effects) {
         match report {
-            Report::Started { capture, held_from } => {
+            Report::Started { capture, held_from, interfaces } => {
                 let was = self.captures.get(&capture).map(|capture| capture.state);
                 self.change(&capture, |capture| {
                     capture.state = State::Capturing;
                     capture.held_from = Some(held_from);
+                    capture.interfaces = interfaces;
                 });
                 if was == Some(State::Pending) {
                     self.tell(&capture, Kind::Started, now, effects);

@@ -168,8 +168,9 @@ fn invalid(field: &str, value: impl ToString, message: impl Into<String>) -> Not
 ///
 /// # Errors
 /// [`NotCreated::Invalid`] for the first field that has no meaning.
-fn plan(request: CreateRequest, config: &Config) -> Result<(String, CapturePlan), NotCreated> {
+fn plan(mut request: CreateRequest, config: &Config) -> Result<(String, CapturePlan), NotCreated> {
     check_name(&request.name)?;
+    give_way(&mut request, &config.ceilings);
     check_limits(&request, config)?;
     check_placing(&request.placing)?;
     let interfaces = interfaces(&request, config)?;
@@ -199,6 +200,17 @@ fn plan(request: CreateRequest, config: &Config) -> Result<(String, CapturePlan)
         on_resolved: OnResolved::Keep,
     };
     Ok((request.name, plan))
+}
+
+/// Brings the limits that nobody has asked for under the ceilings.
+fn give_way(request: &mut CreateRequest, ceilings: &session::Ceilings) {
+    let (limits, defaulted) = (&mut request.limits, request.defaulted);
+    if defaulted.duration {
+        limits.duration = limits.duration.min(ceilings.duration);
+    }
+    if defaulted.bytes {
+        limits.bytes = limits.bytes.min(ceilings.bytes);
+    }
 }
 
 fn check_name(name: &str) -> Result<(), NotCreated> {
@@ -334,6 +346,7 @@ mod tests {
     use super::*;
     use crate::filter::Filter;
     use crate::model::{FileForm, Limits, SegmentLimits};
+    use crate::worker::Defaulted;
 
     fn config() -> Config {
         let folder = tempfile::tempdir().unwrap();
@@ -358,6 +371,7 @@ mod tests {
                 bytes_per_packet: 0,
                 segments: None,
             },
+            defaulted: Defaulted::default(),
             file: FileForm::default(),
             storage: None,
             notify: Vec::new(),
@@ -378,6 +392,28 @@ mod tests {
         let placing = Placing { object: None, local_file: Some("/tmp/x.pcapng".into()) };
         let (_, made) = plan(CreateRequest { placing, ..request() }, &config()).unwrap();
         assert_eq!(made.storage, "", "the local file alone");
+    }
+
+    #[test]
+    fn limits_that_nobody_asked_for_give_way_to_the_ceilings() {
+        let above = |defaulted| {
+            let mut request = CreateRequest { defaulted, ..request() };
+            request.limits.duration = Duration::from_secs(18_000);
+            request.limits.bytes = 1 << 30;
+            plan(request, &config()).map(|(_, plan)| (plan.limits.duration, plan.limits.bytes))
+        };
+        let both = above(Defaulted { duration: true, bytes: true }).unwrap();
+        assert_eq!(both, (Duration::from_secs(3600), 10 << 20));
+        for (asked, field) in [
+            (Defaulted { duration: false, bytes: true }, "limits.duration"),
+            (Defaulted { duration: true, bytes: false }, "limits.bytes"),
+        ] {
+            let refused = above(asked).unwrap_err();
+            assert!(
+                matches!(&refused, NotCreated::Invalid { field: at, .. } if at == field),
+                "{refused:?}"
+            );
+        }
     }
 
     #[test]

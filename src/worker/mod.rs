@@ -28,7 +28,7 @@ mod watch;
 pub use handle::{Handle, Unavailable};
 pub use lifecycle::{Error, Started, Worker, start};
 pub use request::{
-    ConfigurationStatus, CreateRequest, DeleteAnswer, NotCreated, RedriveAnswer, ReloadAnswer,
-    Request, SpoolStatus, Status, StopAnswer, StorageCheck,
+    ConfigurationStatus, CreateRequest, Defaulted, DeleteAnswer, NotCreated, RedriveAnswer,
+    ReloadAnswer, Request, SpoolStatus, Status, StopAnswer, StorageCheck,
 };
 pub use stored::{Pieces, StoredFile};

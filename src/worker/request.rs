@@ -99,6 +99,7 @@ pub struct CreateRequest {
     pub filter: Filter,
     /// Within the ceilings of the configuration.
     pub limits: Limits,
+    pub defaulted: Defaulted,
     pub file: FileForm,
     /// The name of a storage. Absent: the local file alone where `placing` names one, else the
     /// storage that rules use by default.
@@ -106,6 +107,13 @@ pub struct CreateRequest {
     /// Names of notifiers; empty tells nobody.
     pub notify: Vec<String>,
     pub placing: Placing,
+}
+
+/// Which limits nobody has asked for: these give way to the ceilings of the configuration.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Defaulted {
+    pub duration: bool,
+    pub bytes: bool,
 }
 
 /// Why a capture by hand was not begun. Nothing of it is kept.

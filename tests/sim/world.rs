@@ -262,7 +262,7 @@ impl World {
             Report::Ended { capture: id.clone(), reason, error: None, totals, interfaces: vec![] },
             Report::Sealed { capture: id.clone(), file },
             Report::Progress { capture: id.clone(), totals },
-            Report::Started { capture: id, held_from: self.now.wall },
+            Report::Started { capture: id, held_from: self.now.wall, interfaces: vec![] },
         ]));
     }
 

@@ -184,7 +184,7 @@ impl Bench {
 
     fn note(&mut self, report: Report) {
         match report {
-            Report::Started { capture, held_from } => {
+            Report::Started { capture, held_from, .. } => {
                 self.started.insert(capture, held_from);
             }
             Report::Progress { .. } => self.progress += 1,

@@ -307,7 +307,10 @@ mod tests {
         assert_eq!(account.progress(after), "waits for the ring, 2.0s");
         let capture = CaptureId::from_text("c");
         let held_from = WallTime::from_nanos(1);
-        account.take(Report::Started { capture: capture.clone(), held_from }, after);
+        account.take(
+            Report::Started { capture: capture.clone(), held_from, interfaces: vec![] },
+            after,
+        );
         let totals = Totals { packets: 1, bytes: 1_024, dropped_by_kernel: 2, overrun: 3 };
         account.take(Report::Progress { capture, totals }, after);
         assert_eq!(account.progress(after), "1 packet, 1.0 KiB, 5 dropped, 2.0s");

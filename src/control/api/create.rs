@@ -14,7 +14,7 @@ use crate::control::tree::{Fields, Found, Tree};
 use crate::filter::{Entry, Error, Filter, JsonError, entries_from_json};
 use crate::model::{Compression, FileForm, FileFormat, Limits, Placing, SegmentLimits};
 use crate::units::Span;
-use crate::worker::{CreateRequest, NotCreated};
+use crate::worker::{CreateRequest, Defaulted, NotCreated};
 
 /// Bytes of a session where the body does not say.
 const DEFAULT_BYTES: u64 = 1 << 30;
@@ -73,7 +73,7 @@ fn asked(name: String, mut fields: Fields) -> Result<Asked, Problem> {
     machines(&mut fields)?;
     let look_back = span(&mut fields, &["look_back", "lookBack"])?.unwrap_or_default();
     let filter = filter(&mut fields)?;
-    let (limits, continuous) = limits(&mut fields)?;
+    let Bounds { limits, defaulted, continuous } = limits(&mut fields)?;
     let location = Location::read(&mut fields)?;
     let file = file_form(&mut fields, &location)?;
     let notify = fields.take(&["notify"])?;
@@ -87,6 +87,7 @@ fn asked(name: String, mut fields: Fields) -> Result<Asked, Problem> {
         look_back,
         filter,
         limits,
+        defaulted,
         file,
         storage,
         notify,
@@ -197,7 +198,15 @@ const fn told(error: &Error) -> Option<(&String, &String)> {
     }
 }
 
-fn limits(fields: &mut Fields) -> Result<(Limits, bool), Problem> {
+/// What ends a capture.
+struct Bounds {
+    limits: Limits,
+    defaulted: Defaulted,
+    /// Whether `continuousCapture` was given.
+    continuous: bool,
+}
+
+fn limits(fields: &mut Fields) -> Result<Bounds, Problem> {
     let mut number = |names: &[&'static str], range| {
         fields.take(names)?.map(|found| found.number(range)).transpose()
     };
@@ -215,12 +224,13 @@ fn limits(fields: &mut Fields) -> Result<(Limits, bool), Problem> {
         bytes_per_packet: u32::try_from(per_packet).unwrap_or(u32::MAX),
         segments: None,
     };
+    let mut defaulted = Defaulted { duration: seconds.is_none(), bytes: bytes.is_none() };
     let Some(is_ring) = continuous else {
         let lone =
             "is for continuousCapture: true, a ring of files, or false, files up to their count";
         return match settings {
             Some(settings) => Err(settings.refused(lone)),
-            None => Ok((limits, false)),
+            None => Ok(Bounds { limits, defaulted, continuous: false }),
         };
     };
     let mut settings = match settings {
@@ -236,6 +246,8 @@ fn limits(fields: &mut Fields) -> Result<(Limits, bool), Problem> {
     let session = number("sessionTimeLimitInSeconds", 1..=MAX_SECONDS)?.or(seconds);
     settings.finish()?;
     let all = files * file_bytes;
+    // The bytes are those of the files, which somebody may have counted on.
+    defaulted = Defaulted { duration: session.is_none(), bytes: false };
     limits.duration = Duration::from_secs(session.unwrap_or(DEFAULT_SECONDS));
     limits.bytes = match bytes {
         Some(bytes) if !is_ring => bytes.min(all),
@@ -244,7 +256,7 @@ fn limits(fields: &mut Fields) -> Result<(Limits, bool), Problem> {
     };
     let keep = is_ring.then(|| u32::try_from(files).unwrap_or(u32::MAX));
     limits.segments = Some(SegmentLimits { bytes: file_bytes.min(limits.bytes), keep });
-    Ok((limits, true))
+    Ok(Bounds { limits, defaulted, continuous: true })
 }
 
 fn span(fields: &mut Fields, names: &[&'static str]) -> Result<Option<Duration>, Problem> {
