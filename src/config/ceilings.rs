@@ -2,11 +2,9 @@
 
 use std::time::Duration;
 
-use serde::Deserialize;
-
 use super::notes::{Notes, or_default};
 use super::{Retention, raw};
-use crate::session::{self, FreeDisk};
+use crate::session;
 use crate::units::Bytes;
 use crate::yaml::Placed;
 
@@ -18,34 +16,6 @@ const MAX_CAPTURES_PER_HOUR: u32 = 1_000_000;
 
 /// The least that a spool may hold, in bytes: below it hardly one capture can be begun.
 const MIN_SPOOL_BYTES: u64 = 1 << 20;
-
-/// How much of a file system stays free: `5%`, or a size.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "String")]
-pub(super) struct Free(FreeDisk);
-
-impl TryFrom<String> for Free {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        let Some(number) = text.strip_suffix('%') else {
-            let wrong = |_| {
-                let text: String = text.chars().take(32).collect();
-                format!("'{text}' is neither a share nor a size; write one as in 5% or 2GiB")
-            };
-            return text.parse::<Bytes>().map(|size| Self(FreeDisk::Bytes(size.0))).map_err(wrong);
-        };
-        match number.parse::<u8>() {
-            Ok(percent @ 0..=90) if !number.starts_with('+') => {
-                Ok(Self(FreeDisk::Percent(percent)))
-            }
-            Ok(_) | Err(_) => {
-                let text: String = text.chars().take(32).collect();
-                Err(format!("'{text}' is no share to keep free; write 0% to 90%"))
-            }
-        }
-    }
-}
 
 pub(super) fn read(
     notes: &mut Notes,
@@ -91,22 +61,5 @@ pub(super) fn retention(given: &raw::Retention, default: &raw::Retention) -> Ret
     Retention {
         age: age.filter(|age| *age > Duration::ZERO),
         size_bytes: size.filter(|size| *size > 0),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn free_disk_is_a_share_or_a_size() {
-        let free = |text: &str| Free::try_from(text.to_owned()).map(|free| free.0);
-        assert_eq!(free("5%"), Ok(FreeDisk::Percent(5)));
-        assert_eq!(free("0%"), Ok(FreeDisk::Percent(0)));
-        assert_eq!(free("2GiB"), Ok(FreeDisk::Bytes(2 << 30)));
-        assert_eq!(free("0"), Ok(FreeDisk::Bytes(0)));
-        for wrong in ["91%", "-1%", "+5%", "5.5%", "%", "much", ""] {
-            assert!(free(wrong).is_err(), "{wrong}");
-        }
     }
 }

@@ -58,8 +58,8 @@ impl Parts {
                 client_id: raw.client_id.as_ref(),
                 default_id: format!("hindsight-{}-{}-notices", self.host, name.value),
                 username: raw.username.as_ref(),
-                // With a file for the name, the password has its name.
-                password_file: raw.password_file.as_ref().filter(|_| raw.username_file.is_none()),
+                username_file: raw.username_file.as_ref(),
+                password_file: raw.password_file.as_ref(),
                 whole,
             },
         );
@@ -68,9 +68,6 @@ impl Parts {
             notes.note(raw.topic.place, "unknown placeholder", "only `${host}` is known here");
         } else {
             notes.refuse(raw.topic.place, check::topic(&topic));
-        }
-        if let (Some(file), Some(_)) = (&raw.username_file, &raw.username) {
-            notes.note(file.place, "there are two user names", "keep username or username_file");
         }
         let (certificate, key) = (raw.client_cert_file.as_ref(), raw.client_key_file.as_ref());
         let (client_cert_file, client_key_file) =

@@ -39,6 +39,7 @@ pub(super) struct Client<'r> {
     pub(super) client_id: Option<&'r Placed<String>>,
     pub(super) default_id: String,
     pub(super) username: Option<&'r String>,
+    pub(super) username_file: Option<&'r Placed<PathBuf>>,
     pub(super) password_file: Option<&'r Placed<PathBuf>>,
     pub(super) whole: bool,
 }
@@ -60,8 +61,11 @@ impl Parts {
     /// Checks what all clients of brokers have in common; gives the client id.
     pub(super) fn client(&mut self, notes: &mut Notes, client: &Client<'_>) -> String {
         notes.refuse(client.url.place, check::url(&client.url.value, &MQTT_SCHEMES));
-        if let (Some(password), None, true) = (client.password_file, client.username, client.whole)
-        {
+        let user = (client.username, client.username_file);
+        if let (Some(_), Some(file)) = user {
+            notes.note(file.place, "there are two user names", "keep username or username_file");
+        }
+        if let (Some(password), (None, None), true) = (client.password_file, user, client.whole) {
             notes.note(password.place, "a password needs a `username`", "add the key");
         }
         let (id, place) = match client.client_id {

@@ -3,6 +3,7 @@
 //! Every key is optional but `version`: what is absent comes from the embedded default, key by key;
 //! a list or a mapping of names replaces the default's as a whole.
 
+mod free;
 mod notifiers;
 mod sources;
 mod storages;
@@ -11,13 +12,13 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
+pub(super) use free::Free;
 pub(super) use notifiers::{
     EmailNotifier, HeaderText, MqttNotifier, Notifier, Signing, Template, WebhookNotifier,
 };
 pub(super) use sources::{Fields, Format, Hmac, MqttSource, Protocol, Source, WebhookSource};
 pub(super) use storages::{Azure, Http, S3, Storage, Verify};
 
-use super::ceilings::Free;
 use super::interfaces::Interfaces;
 use super::listen::RawListen;
 use crate::model::{Compression, FileFormat, OnResolved};

@@ -51,17 +51,13 @@ impl Parts {
                 client_id: raw.client_id.as_ref(),
                 default_id: format!("hindsight-{}-{}", self.host, name.value),
                 username: raw.username.as_ref(),
-                // With a file for the name, the password has its name.
-                password_file: raw.password_file.as_ref().filter(|_| raw.username_file.is_none()),
+                username_file: raw.username_file.as_ref(),
+                password_file: raw.password_file.as_ref(),
                 whole,
             },
         );
         if raw.topics.whole && raw.topics.value.is_empty() {
             notes.note(raw.topics.place, "no topic is named", "subscribe to one at least");
-        }
-        if let (Some(file), Some(_)) = (&raw.username_file, &raw.username) {
-            let message = "there are two user names";
-            notes.note(file.place, message, "keep username or username_file");
         }
         let (certificate, key) = (raw.client_cert_file.as_ref(), raw.client_key_file.as_ref());
         let (client_cert_file, client_key_file) =
