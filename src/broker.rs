@@ -20,6 +20,10 @@ use rustls::pki_types::ServerName;
 
 pub use address::Address;
 
+/// What we publish and what is not acknowledged yet: more than the outbox sends at one time. The
+/// client holds a table of this size; for all 65,535 it would take 14 MiB.
+const MAX_UNDER_WAY: u16 = 64;
+
 /// How long setting up a connection may take: name, TCP, TLS, CONNACK.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -105,6 +109,7 @@ impl Account {
         let mut options = MqttOptions::new(self.client_id.clone(), broker);
         options.set_keep_alive(KEEP_ALIVE_S);
         options.set_connect_timeout(CONNECT_TIMEOUT);
+        options.set_outgoing_inflight_upper_limit(MAX_UNDER_WAY);
         if self.address.encrypted {
             let tls = TlsConfiguration::Rustls(tls::configuration(self)?);
             options.set_transport(Transport::tls_with_config(tls));

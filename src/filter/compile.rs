@@ -31,6 +31,10 @@ const MAX_EXPRESSION_BYTES: usize = 16 * 1024;
 /// in bytes, and as much as tcpdump keeps. libpcap's 65,535 would cut what TSO and GRO have joined.
 const KEEP_BYTES: u32 = 262_144;
 
+/// What libpcap makes of the empty expression, `ret #262144`: a capture without a filter does not wait
+/// for a thread to be told so.
+const ALL: Instruction = Instruction { code: 0x06, jt: 0, jf: 0, k: KEEP_BYTES };
+
 /// Compiles a filter for an interface with the addresses `local`. Blocks, for at most some seconds.
 ///
 /// # Errors
@@ -41,8 +45,11 @@ pub fn compile(filter: &Filter, local: &[IpAddr], link: LinkType) -> Result<Prog
     let own = expression::own(filter);
     own.map_or(Ok(()), check_own)?;
     let text = expression::of(filter, local, link);
-    let job = Job { own: own.map(str::to_owned), text: text.clone(), link };
-    let instructions = run_apart(job, LIMIT)?;
+    let instructions = if text.is_empty() {
+        vec![ALL]
+    } else {
+        run_apart(Job { own: own.map(str::to_owned), text: text.clone(), link }, LIMIT)?
+    };
     let refused = shown(&text);
     Program::new(instructions, text).map_err(|source| Error::Program { text: refused, source })
 }
@@ -165,8 +172,8 @@ mod tests {
         let program = compile(&Filter::default(), &[], LinkType::Ethernet).unwrap();
         assert!(program.selects(&Packet { data: &[], vlan: None, wire_len: 0 }));
         assert_eq!(program.text(), "");
-        let keep_all = Instruction { code: 0x06, jt: 0, jf: 0, k: KEEP_BYTES };
-        assert_eq!(program.instructions(), [keep_all]);
+        assert_eq!(program.instructions(), [ALL]);
+        assert_eq!(libpcap::compile("", LinkType::Ethernet, KEEP_BYTES).unwrap(), [ALL]);
     }
 
     #[test]
