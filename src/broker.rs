@@ -22,7 +22,7 @@ pub use address::Address;
 
 /// What we publish and what is not acknowledged yet: more than the outbox sends at one time. The
 /// client holds a table of this size; for all 65,535 it would take 14 MiB.
-const MAX_UNDER_WAY: u16 = 64;
+pub const MAX_UNDER_WAY: u16 = 64;
 
 /// How long setting up a connection may take: name, TCP, TLS, CONNACK.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);

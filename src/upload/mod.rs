@@ -25,6 +25,7 @@
 //! Memory: one part of a file at a time for each attempt, which is 8 MiB for files of up to 80 GB.
 //! Every step has a deadline that grows with the bytes that it moves, never slower than 128 KiB/s.
 
+mod attempt;
 mod build;
 mod deadline;
 mod directory;

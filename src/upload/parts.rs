@@ -14,16 +14,13 @@ use object_store::{Attributes, PutMultipartOptions, PutPayload};
 
 use super::Error;
 use super::proof::{Claim, S3_SHA256};
-use super::put::{Spooled, attributes};
+use super::put::{PART_BYTES, Spooled, attributes};
 use super::remote::{Dialect, Remote};
 use super::verify::{base64, hexadecimal, md5, sha256};
 use super::wire::Aside;
 use crate::model::{Segment, Transfer};
 
 const MIB: u64 = 1024 * 1024;
-
-/// The size of a part as long as that makes few enough of them, in bytes. S3 wants at least 5 MiB.
-pub(super) const PART_BYTES: u64 = 8 * MIB;
 
 /// The most parts that S3 takes; Azure takes 50,000.
 const MAX_PARTS: u64 = 10_000;

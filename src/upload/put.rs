@@ -10,12 +10,14 @@ use tokio::fs::File;
 use tokio::io::AsyncReadExt as _;
 
 use super::Error;
-use super::parts::PART_BYTES;
 use super::proof::{Claim, S3_SHA256, SHA256};
 use super::remote::{Dialect, Remote};
 use super::verify::{Digest, base64, md5, sealed, sha256};
 use super::wire::Aside;
 use crate::model::SealedFile;
+
+/// The size of a part as long as that makes few enough of them, in bytes. S3 wants at least 5 MiB.
+pub(super) const PART_BYTES: u64 = 8 * 1024 * 1024;
 
 /// A sealed file that is open for reading, and what was read of it so far.
 #[derive(Debug)]

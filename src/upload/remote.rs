@@ -1,8 +1,4 @@
 //! A storage on the network: Azure Blob Storage, S3 and what speaks its language, WebDAV.
-//!
-//! One attempt asks first, sends only where nothing stands under the name, on the condition that
-//! this is still so, and has it proved in any case. A server that knows no such condition has only
-//! the question before to keep another object from being replaced.
 
 use std::fmt;
 use std::future::Future;
@@ -20,12 +16,8 @@ use reqwest::Method;
 
 use super::error::Error;
 use super::fault::{self, Secrets};
-use super::parts::{Ending, PART_BYTES, Progress, Upload};
-use super::proof::Claim;
-use super::put::{self, Spooled};
 use super::settings::Verify;
 use super::{deadline, name};
-use crate::model::{Segment, Transfer};
 
 /// A name that we never give to an object: asking for it tells whether the container is there.
 const PROBE: &str = "hindsight-check";
@@ -79,7 +71,7 @@ impl fmt::Debug for Remote {
 }
 
 /// What is known of an object before it is sent.
-enum Standing {
+pub(super) enum Standing {
     There,
     Absent,
     /// The credential may not ask. S3 answers so for absent objects, too, where it may not list.
@@ -89,85 +81,6 @@ enum Standing {
 impl Remote {
     pub(super) fn objects(&self) -> &dyn ObjectStore {
         self.objects.as_ref()
-    }
-
-    /// One verified upload; gives back where people find the object.
-    pub(super) async fn store(
-        &self,
-        segment: &Segment,
-        transfer: Option<Transfer>,
-        progress: Progress<'_>,
-    ) -> Result<String, Error> {
-        let path = self.path(&segment.object)?;
-        let claim = match (self.standing(&path).await?, transfer) {
-            (Standing::There, None) => None,
-            (Standing::There, Some(left)) => {
-                if let Some(store) = &self.parts {
-                    let store = store.as_ref();
-                    Upload { remote: self, store, path: &path, segment }.give_up(&left).await;
-                }
-                None
-            }
-            (standing, transfer) => {
-                let Some(file) = Spooled::open(&segment.file).await? else {
-                    return Err(self.missing(standing, segment));
-                };
-                self.send(&path, segment, file, transfer, progress).await?
-            }
-        };
-        self.prove(&path, segment, claim).await?;
-        Ok(format!("{}/{}", self.base, segment.object))
-    }
-
-    fn missing(&self, standing: Standing, segment: &Segment) -> Error {
-        match standing {
-            Standing::NotTold(error) => error,
-            Standing::There | Standing::Absent => Error::LocalMissing {
-                storage: self.storage.clone(),
-                object: segment.object.clone(),
-                path: segment.file.path.clone(),
-            },
-        }
-    }
-
-    /// Gives back what the object's metadata has to say afterwards; nothing where something stands
-    /// under the name that this attempt has not put there.
-    async fn send(
-        &self,
-        path: &Path,
-        segment: &Segment,
-        file: Spooled<'_>,
-        transfer: Option<Transfer>,
-        progress: Progress<'_>,
-    ) -> Result<Option<Claim>, Error> {
-        let record = &segment.file;
-        if record.size_bytes <= PART_BYTES {
-            return put::whole(self, path, record, file).await;
-        }
-        let Some(store) = &self.parts else {
-            return put::streamed(self, path, record, file).await.map(|()| None);
-        };
-        let upload = Upload { remote: self, store: store.as_ref(), path, segment };
-        let resumed = transfer.is_some();
-        let mut ending = upload.send(file, transfer, progress).await?;
-        if ending == Ending::Forgotten {
-            // The answer to the completion may have been lost: then the upload is over, not gone.
-            if matches!(self.standing(path).await?, Standing::There) {
-                return Ok(None);
-            }
-            if let (true, Some(file)) = (resumed, Spooled::open(record).await?) {
-                ending = upload.send(file, None, progress).await?;
-            }
-        }
-        match ending {
-            Ending::Completed(claim) => Ok(claim),
-            Ending::Taken => Ok(None),
-            Ending::Forgotten => Err(Error::Unavailable {
-                storage: self.storage.clone(),
-                doing: "writing an object in parts",
-                reason: "the storage does not know the upload that it has begun".to_owned(),
-            }),
-        }
     }
 
     /// A URL that lets anybody read the object for some time.
@@ -232,7 +145,7 @@ impl Remote {
         deadline::within(&self.storage, doing, bytes, sorted).await
     }
 
-    async fn standing(&self, path: &Path) -> Result<Standing, Error> {
+    pub(super) async fn standing(&self, path: &Path) -> Result<Standing, Error> {
         let ask = async {
             match self.objects.head(path).await {
                 Ok(_meta) => Ok(Standing::There),
@@ -248,7 +161,7 @@ impl Remote {
         }
     }
 
-    fn path(&self, object: &str) -> Result<Path, Error> {
+    pub(super) fn path(&self, object: &str) -> Result<Path, Error> {
         name::check(object)?;
         Path::parse(object).map_err(|_unhelpful| Error::Name {
             object: object.to_owned(),

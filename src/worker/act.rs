@@ -18,7 +18,7 @@ use crate::telemetry::metrics;
 use crate::upload::{self, Storages};
 use crate::{capture, clock, durable, spawn};
 
-use super::run_loop::Loop;
+use super::state::Loop;
 use super::{count, spool};
 
 /// How long the links of a notice open: over a weekend.

@@ -16,7 +16,7 @@ use crate::spawn;
 use crate::upload::Storages;
 
 use super::request::{ConfigurationStatus, Request, SpoolStatus, Status, StopAnswer, StorageCheck};
-use super::run_loop::{Loop, Reply};
+use super::state::{Loop, Reply};
 use super::stored::{self, StoredFile};
 
 /// How long a storage may take to say that it is there.

@@ -15,7 +15,7 @@ use crate::{random, rules, spawn};
 
 use super::answer::answered;
 use super::request::{CreateRequest, DeleteAnswer, NotCreated, RedriveAnswer};
-use super::run_loop::{Loop, Prepared, Reply};
+use super::state::{CreateAsker, Loop, Prepared, Reply};
 
 /// The longest name of a capture, in bytes: it becomes a part of file names.
 const MAX_NAME_BYTES: usize = 80;
@@ -33,12 +33,9 @@ const MAX_OBJECT_PART_BYTES: usize = 200;
 /// number and the part file.
 const MAX_PATH_BYTES: usize = 4_000;
 
-/// The way back of a capture that somebody asks for.
-pub(super) type Asker = oneshot::Sender<Result<Box<Capture>, NotCreated>>;
-
 impl Loop {
     /// Checks a capture by hand and has its filter compiled; [`created`](Self::created) follows.
-    pub(super) fn create(&self, request: CreateRequest, asker: Asker) {
+    pub(super) fn create(&self, request: CreateRequest, asker: CreateAsker) {
         let filter = request.filter.clone();
         let (name, plan) = match plan(request, &self.config) {
             Ok(planned) => planned,
@@ -67,7 +64,7 @@ impl Loop {
         &mut self,
         name: String,
         mut plan: CapturePlan,
-        asker: Asker,
+        asker: CreateAsker,
         now: Now,
         effects: &mut Effects,
     ) -> Reply {

@@ -9,7 +9,6 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
@@ -25,9 +24,10 @@ use crate::{clock, random, service, spawn};
 
 use super::handle::Handle;
 use super::reload::settings_of;
-use super::run_loop::{Halt, Inbox, Loop, Reload};
+use super::run_loop::{Halt, Inbox};
+use super::settle::settle;
 use super::sources::Sources;
-use super::upkeep::Upkeep;
+use super::state::{Loop, Reload, Upkeep};
 use super::watch as looks;
 use super::{retention, spool};
 
@@ -42,10 +42,6 @@ const RESULTS: usize = 64;
 
 /// Requests from outside; control admits no more at one time.
 const REQUESTS: usize = 64;
-
-/// How long a part may take to stop before it is left behind: longer than the engine's own patience
-/// with a slow disk.
-pub(super) const GRACE: Duration = Duration::from_secs(25);
 
 /// Why the worker could not start, or had to stop.
 #[derive(Debug, thiserror::Error)]
@@ -190,13 +186,6 @@ impl Worker {
         }
         settle("journal", ended.journal.close()).await;
         if ended.disk_full { Err(journal::Error::Full.into()) } else { Ok(()) }
-    }
-}
-
-/// Waits for a part to stop, but not for ever.
-pub(super) async fn settle(part: &'static str, stopped: impl Future) {
-    if tokio::time::timeout(GRACE, stopped).await.is_err() {
-        tracing::warn!(part, "did not stop in {} s; leaving it behind", GRACE.as_secs());
     }
 }
 

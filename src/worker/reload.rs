@@ -9,35 +9,18 @@ use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::sync::Arc;
 
-use tokio::sync::oneshot;
-
 use crate::clock::{self, Now};
 use crate::config::Config;
 use crate::notify::Notifiers;
-use crate::source::webhook::Receiver;
 use crate::telemetry::{self, metrics};
 use crate::upload::Storages;
 use crate::yaml::Problem;
 use crate::{notify, service, session, spawn};
 
-use super::lifecycle::GRACE;
 use super::request::ReloadAnswer;
-use super::run_loop::{Loop, Prepared};
+use super::settle::GRACE;
 use super::sources::Sources;
-
-/// Where to send the answer to a reload.
-pub(super) type Asker = oneshot::Sender<Result<ReloadAnswer, Vec<String>>>;
-
-/// Everything of a new configuration that can fail has been done.
-#[derive(Debug)]
-pub(super) struct Fresh {
-    config: Config,
-    storages: Storages,
-    /// Where a notifier has changed.
-    notifiers: Option<Notifiers>,
-    receivers: Vec<Receiver>,
-    answer: ReloadAnswer,
-}
+use super::state::{Fresh, Loop, Prepared, ReloadAsker};
 
 /// What the machine has to know of a configuration.
 pub(super) fn settings_of(config: &Config) -> session::Settings {
@@ -128,7 +111,7 @@ fn differing<T: PartialEq + Debug>(
 impl Loop {
     /// Begins a reload, or lets it follow the one that is under way: the files may have changed since
     /// that one read them.
-    pub(super) fn reload(&mut self, asker: Asker) {
+    pub(super) fn reload(&mut self, asker: ReloadAsker) {
         self.reload.waiting.push(asker);
         if self.reload.under_way.is_none() {
             self.begin_reload();

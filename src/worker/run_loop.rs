@@ -1,26 +1,19 @@
 //! Select, apply, commit, answer, act.
 
-use std::path::PathBuf;
-use std::sync::Arc;
-
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use crate::capture::Engine;
-use crate::clock::{self, BootTime, Now, WallTime};
-use crate::config::{Config, Stamps, Watched};
-use crate::journal::{self, Journal};
-use crate::model::{Capture, CapturePlan, Change, Event, Notice, Outcome, Report, Status};
-use crate::notify::Notifiers;
-use crate::session::{Effects, Input, Machine, Space};
+use crate::clock::{self, BootTime, Now};
+use crate::config::Config;
+use crate::journal::{self};
+use crate::model::{Change, Event, Outcome, Report, Status};
+use crate::session::{Effects, Input};
 use crate::source::{self, Content, Delivery};
 use crate::telemetry::metrics;
-use crate::upload::Storages;
 
-use super::request::{DeleteAnswer, RedriveAnswer, Request};
-use super::sources::Sources;
-use super::upkeep::Upkeep;
-use super::{by_hand, count, reload, retention, spool};
+use super::request::Request;
+use super::state::{Loop, Prepared, Reply};
+use super::{count, spool};
 
 /// The most news in one batch, and so in one transaction: bounds its memory and its latency.
 const BATCH: usize = 512;
@@ -38,25 +31,6 @@ enum News {
     Stop,
     /// The sources and the engine have stopped; nothing more comes.
     Drained,
-}
-
-/// What had to be asked of files, programs or the journal before the machine can be told.
-#[derive(Debug)]
-pub(super) enum Prepared {
-    /// A capture by hand, checked.
-    Create { name: String, plan: Box<CapturePlan>, asker: by_hand::Asker },
-    /// The capture that is to be deleted was not open.
-    Delete { capture: Box<Capture>, asker: oneshot::Sender<Option<DeleteAnswer>> },
-    /// What was given up of a capture.
-    DriveAgain {
-        capture: Box<Capture>,
-        dead: Vec<Notice>,
-        asker: oneshot::Sender<Option<RedriveAnswer>>,
-    },
-    /// A configuration, or why it does not load.
-    Reloaded(Result<Box<reload::Fresh>, Vec<String>>),
-    /// What retention has removed.
-    Swept(retention::Swept),
 }
 
 /// The queues that end in the loop.
@@ -81,52 +55,6 @@ pub(super) struct Halt {
     /// sources and the engine may stop.
     pub(super) drain: CancellationToken,
 }
-
-/// The loop and all that it acts through.
-#[derive(Debug)]
-pub(super) struct Loop {
-    pub(super) machine: Machine,
-    /// The configuration that acts.
-    pub(super) config: Config,
-    pub(super) journal: Journal,
-    /// Shared with the stop, which shuts it down.
-    pub(super) engine: Arc<Engine>,
-    pub(super) storages: Arc<Storages>,
-    pub(super) notifiers: Arc<Notifiers>,
-    /// Shared with the stop, too.
-    pub(super) sources: Arc<Sources>,
-    /// The ways back for work that the loop starts.
-    pub(super) results: mpsc::Sender<Input>,
-    pub(super) prepared: mpsc::Sender<Prepared>,
-    /// Tells the watch over the files what was read.
-    pub(super) acting: watch::Sender<(Watched, Stamps)>,
-    pub(super) reload: Reload,
-    pub(super) upkeep: Upkeep,
-    pub(super) spool: PathBuf,
-    /// The disk of the spool when it was last looked at.
-    pub(super) space: Option<Space>,
-    /// Files that stood in the spool at the start and that no capture names.
-    pub(super) unexplained_files: usize,
-    pub(super) started_at: WallTime,
-    /// The journal's disk was full: its last batches are written, and the worker ends.
-    pub(super) disk_full: bool,
-}
-
-/// Where reading the configuration again stands.
-#[derive(Debug, Default)]
-pub(super) struct Reload {
-    pub(super) loaded_at: WallTime,
-    /// Why the last attempt failed.
-    pub(super) error: Option<String>,
-    pub(super) needs_restart: Vec<String>,
-    /// Those who asked for the attempt that is under way.
-    pub(super) under_way: Option<Vec<reload::Asker>>,
-    /// Those who have asked since it began.
-    pub(super) waiting: Vec<reload::Asker>,
-}
-
-/// An answer that may be given once the batch is durable.
-pub(super) type Reply = Box<dyn FnOnce() + Send>;
 
 impl Loop {
     /// Runs until everything has stopped.

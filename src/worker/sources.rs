@@ -17,7 +17,7 @@ use crate::source::webhook::Receiver;
 use crate::source::{self, Delivery, Receivers, mqtt, webhook};
 use crate::{clock, spawn};
 
-use super::lifecycle::settle;
+use super::settle::settle;
 
 /// How long a source that failed inside rests before it begins anew: a message that it fails on comes
 /// again, and must not keep the host busy.

@@ -3,52 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::clock::{BootTime, Now};
+use crate::clock::Now;
 use crate::session::Input;
 use crate::telemetry::metrics;
 use crate::{service, spawn};
 
-use super::run_loop::{Loop, Prepared};
+use super::state::{Loop, Prepared};
 use super::{count, retention, watch};
-
-/// Between two rounds, where the service manager does not want to hear of us more often. Histograms
-/// take memory until a round folds them.
-const EVERY: Duration = Duration::from_secs(2);
 
 /// Between two sweeps of what is kept long enough.
 const SWEEP_EVERY: Duration = Duration::from_secs(300);
-
-/// When what is due.
-#[derive(Debug)]
-pub(super) struct Upkeep {
-    every: Duration,
-    round_at: BootTime,
-    sweep_at: BootTime,
-    sweeping: bool,
-}
-
-impl Upkeep {
-    /// `watchdog` is how often the service manager wants a sign of life at least.
-    pub(super) fn new(watchdog: Option<Duration>, now: BootTime) -> Self {
-        // Four times as often: one that is late is no death.
-        let every = watchdog.map_or(EVERY, |interval| (interval / 4).min(EVERY));
-        Self { every, round_at: now, sweep_at: now, sweeping: false }
-    }
-
-    pub(super) const fn due(&self) -> BootTime {
-        self.round_at
-    }
-
-    /// A sweep is due now: what is kept has changed.
-    pub(super) const fn sweep_again(&mut self, now: BootTime) {
-        self.sweep_at = now;
-    }
-
-    /// A sweep has ended.
-    pub(super) const fn swept(&mut self) {
-        self.sweeping = false;
-    }
-}
 
 impl Loop {
     /// One round, if it is due. It stands at the end of a turn of the loop, so that a loop that hangs
@@ -111,20 +75,5 @@ impl Loop {
                 None
             }
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::clock;
-
-    #[test]
-    fn a_sign_of_life_comes_well_within_the_patience_of_the_service_manager() {
-        let now = clock::boot_time();
-        let every = |watchdog| Upkeep::new(watchdog, now).every;
-        assert_eq!(every(None), EVERY);
-        assert_eq!(every(Some(Duration::from_secs(60))), EVERY);
-        assert_eq!(every(Some(Duration::from_secs(2))), Duration::from_millis(500));
     }
 }

@@ -286,7 +286,7 @@ impl SessionStore for NothingOutgoing {
             client_id: key.client_id().to_owned(),
             clean_start: false,
             session_expiry_interval: Some(SESSION_EXPIRY_S),
-            outgoing_inflight_upper_limit: None,
+            outgoing_inflight_upper_limit: Some(broker::MAX_UNDER_WAY),
             ack_mode: PersistedAckMode::Manual,
             last_pkid: 0,
             last_puback: 0,
