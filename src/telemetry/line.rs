@@ -2,8 +2,10 @@
 
 use std::io::{self, Write};
 
+use tracing::{Level, Metadata};
 use tracing_subscriber::fmt::MakeWriter;
 
+use super::LogFormat;
 use super::escape::escape;
 
 /// Writes records to standard error with everything in them escaped but the line feed at their end.
@@ -11,33 +13,59 @@ use super::escape::escape;
 /// The subscriber formats a whole record, then hands it over in one piece. It escapes the terminal
 /// sequences that it knows, but leaves line feeds in what is logged by `Display`: a label of an
 /// alert could then write log lines of its own. So the guard stands here, behind every formatter.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Lines;
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Lines {
+    /// Whether each begins with its priority.
+    priorities: bool,
+}
+
+impl Lines {
+    pub(super) fn new(format: LogFormat) -> Self {
+        Self { priorities: format == LogFormat::Journald }
+    }
+}
 
 impl<'a> MakeWriter<'a> for Lines {
     type Writer = Line<io::StderrLock<'static>>;
 
     fn make_writer(&'a self) -> Self::Writer {
-        Line(io::stderr().lock())
+        Line { to: io::stderr().lock(), prefix: "" }
+    }
+
+    fn make_writer_for(&'a self, meta: &Metadata<'_>) -> Self::Writer {
+        let prefix = if self.priorities { priority(*meta.level()) } else { "" };
+        Line { to: io::stderr().lock(), prefix }
+    }
+}
+
+/// The priority as journald reads it: that of syslog(3).
+const fn priority(level: Level) -> &'static str {
+    match level {
+        Level::ERROR => "<3>",
+        Level::WARN => "<4>",
+        Level::INFO => "<6>",
+        Level::DEBUG | Level::TRACE => "<7>",
     }
 }
 
 /// Takes one whole record at a time.
 #[derive(Debug)]
-pub(super) struct Line<W>(W);
+pub(super) struct Line<W> {
+    to: W,
+    prefix: &'static str,
+}
 
 impl<W: Write> Write for Line<W> {
     fn write(&mut self, record: &[u8]) -> io::Result<usize> {
         let text = String::from_utf8_lossy(record);
         let text = text.strip_suffix('\n').unwrap_or(&text);
-        let mut line = escape(text).into_owned();
-        line.push('\n');
-        self.0.write_all(line.as_bytes())?;
+        let line = format!("{}{}\n", self.prefix, escape(text));
+        self.to.write_all(line.as_bytes())?;
         Ok(record.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.0.flush()
+        self.to.flush()
     }
 }
 
@@ -46,7 +74,7 @@ mod tests {
     use std::sync::{Arc, Mutex};
 
     use super::*;
-    use crate::telemetry::{LogFormat, subscriber};
+    use crate::telemetry::subscriber;
 
     /// Keeps what is logged, behind the guard under test.
     #[derive(Clone, Default)]
@@ -67,7 +95,7 @@ mod tests {
         type Writer = Line<Kept>;
 
         fn make_writer(&'a self) -> Self::Writer {
-            Line(self.clone())
+            Line { to: self.clone(), prefix: "" }
         }
     }
 
@@ -91,6 +119,28 @@ mod tests {
         assert_eq!(log.lines().count(), 2, "{log:?}");
         assert!(log.contains("ERROR forged"), "the text itself is kept: {log:?}");
         assert!(!log.chars().any(|c| (c.is_control() && c != '\n') || c == '\u{2028}'), "{log:?}");
+    }
+
+    #[test]
+    fn journald_gets_the_priority_and_takes_the_time_itself() {
+        let log = logged(LogFormat::Journald);
+        assert_eq!(log.lines().count(), 2, "{log:?}");
+        assert!(
+            log.lines().all(
+                |line| line.trim_start().starts_with("hindsight::") || line.starts_with("span")
+            ),
+            "{log:?}"
+        );
+        let of = |level| {
+            let kept = Kept::default();
+            let mut line = Line { to: kept.clone(), prefix: priority(level) };
+            line.write_all(b"said\n<0>forged\n").unwrap();
+            let bytes = kept.0.lock().unwrap().clone();
+            String::from_utf8(bytes).unwrap()
+        };
+        assert_eq!(of(Level::ERROR), "<3>said\\n<0>forged\n");
+        assert_eq!(of(Level::WARN), "<4>said\\n<0>forged\n");
+        assert_eq!(of(Level::INFO), "<6>said\\n<0>forged\n");
     }
 
     #[test]

@@ -25,6 +25,9 @@ pub enum LogFormat {
     Text,
     /// A JSON object a line, for collectors.
     Json,
+    /// As text, for journald: it has the time by itself, and takes the priority from the beginning of
+    /// the line. Source: sd-daemon(3).
+    Journald,
 }
 
 /// Settings of the log.
@@ -67,7 +70,8 @@ impl Settings {
 /// # Errors
 /// The level is none, or there is a log already.
 pub fn start(settings: &Settings) -> Result<(), Error> {
-    let (subscriber, level) = subscriber(settings.filter()?, settings.format, line::Lines);
+    let (subscriber, level) =
+        subscriber(settings.filter()?, settings.format, line::Lines::new(settings.format));
     tracing::subscriber::set_global_default(subscriber).map_err(|_already_set| Error::Twice)?;
     // Whoever set the subscriber is the only one to come here.
     LEVEL.set(level).map_err(|_already_set| Error::Twice)
@@ -109,6 +113,11 @@ where
     match format {
         LogFormat::Text => {
             let builder = builder.with_filter_reloading();
+            let handle = builder.reload_handle();
+            (Box::new(builder.finish()), setter(move |filter| handle.reload(filter)))
+        }
+        LogFormat::Journald => {
+            let builder = builder.without_time().with_level(false).with_filter_reloading();
             let handle = builder.reload_handle();
             (Box::new(builder.finish()), setter(move |filter| handle.reload(filter)))
         }
