@@ -35,9 +35,11 @@ impl Loop {
     pub(super) fn act(&self, action: Action) {
         match action {
             Action::Begin(capture) => {
-                tracing::info!(capture = %capture.name, rule = %capture.plan.rule, "capture begins");
-                let id = capture.id.clone();
-                if let Err(error) = self.engine.begin(id.clone(), capture.name, capture.plan) {
+                let (id, name, rule) =
+                    (capture.id.clone(), capture.name.clone(), capture.plan.rule.clone());
+                let begun = self.engine.begin(id.clone(), capture.name, capture.plan);
+                tracing::info!(capture = %name, rule, "capture begins");
+                if let Err(error) = begun {
                     let report = Report::refused(id, error.sentence());
                     let results = self.results.clone();
                     spawn::task("result", async move {

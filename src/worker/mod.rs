@@ -1,8 +1,8 @@
 //! The run loop: one owner of the state.
 //!
 //! Every source of news becomes one [`Input`](crate::session::Input); the loop applies a batch of
-//! them to the session machine, makes the changes durable in one transaction, then answers the
-//! senders and carries out the other effects. So there is one place to persist and one to act, and
+//! them to the session machine, makes the changes durable in one transaction, then carries
+//! out the other effects and answers the senders. So there is one place to persist and one to act, and
 //! nothing is acknowledged that the journal does not have. Packets and upload bytes never pass
 //! through it.
 //!

@@ -1,4 +1,4 @@
-//! Select, apply, commit, answer, act.
+//! Select, apply, commit, act, answer.
 
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -195,7 +195,8 @@ impl Loop {
         Some(Box::new(move || drop(done.send(outcomes))))
     }
 
-    /// Makes the changes durable, then answers, then acts.
+    /// Makes the changes durable, then acts, then answers: acting never waits, and a capture that is to
+    /// begin is what somebody waits for.
     async fn finish(
         &mut self,
         effects: Effects,
@@ -213,10 +214,10 @@ impl Loop {
                 self.machine.apply(freed, clock::now(), &mut Effects::default());
             }
         }
-        replies.into_iter().for_each(|reply| reply());
         for action in actions {
             self.act(action);
         }
+        replies.into_iter().for_each(|reply| reply());
         Ok(())
     }
 }

@@ -63,7 +63,21 @@ pub(in crate::capture) struct Output {
 struct Hashing {
     /// Of the bytes before the buffer.
     digest: Digest,
-    writer: Writer,
+    /// Started with the second write: whoever triggers a capture waits for the first.
+    writer: Option<Writer>,
+    /// The size of the writer's own buffer.
+    spare_bytes: usize,
+}
+
+impl Hashing {
+    /// The thread that writes; started where there is none yet.
+    fn writer(&mut self) -> Result<&mut Writer, Error> {
+        let writer = match self.writer.take() {
+            Some(writer) => writer,
+            None => Writer::start(AlignedBuffer::new(self.spare_bytes))?,
+        };
+        Ok(self.writer.insert(writer))
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,8 +106,8 @@ impl Output {
     ) -> Result<Self, Error> {
         let mut output = Self::new(create(&path)?, Kind::File, path, burst);
         if hashed {
-            let writer = Writer::start(AlignedBuffer::new(buffer_bytes(burst)))?;
-            output.hashing = Some(Hashing { digest: Digest::default(), writer });
+            let (digest, spare_bytes) = (Digest::default(), buffer_bytes(burst));
+            output.hashing = Some(Hashing { digest, writer: None, spare_bytes });
         }
         Ok(output)
     }
@@ -139,8 +153,8 @@ impl Output {
     /// Writes everything so far, the last page of a file padded with zeros.
     pub(in crate::capture) fn write_all(&mut self) -> Result<(), Error> {
         self.write_pages()?;
-        if let Some(hashing) = &mut self.hashing {
-            hashing.writer.settle().map_err(Error::file("writing", &self.path))?;
+        if let Some(Hashing { writer: Some(writer), .. }) = &mut self.hashing {
+            writer.settle().map_err(Error::file("writing", &self.path))?;
         }
         self.write_rest()
     }
@@ -187,16 +201,21 @@ impl Output {
             return Ok(());
         }
         let bytes = &self.buffer.bytes()[..count];
-        let outcome = if let Some(Hashing { digest, writer }) = &mut self.hashing {
+        if let Some(hashing) = &mut self.hashing {
             // Before they are handed over: the write before them is still under way.
-            digest.update(bytes);
-            writer.write_pages(&self.file, self.written, &mut self.buffer)
-        } else {
-            let outcome = match self.kind {
-                Kind::File => write_at(&self.file, bytes, self.written),
-                Kind::Stream => self.file.as_ref().write_all(bytes),
-            };
-            outcome.map(|()| self.buffer.consume(count))
+            hashing.digest.update(bytes);
+        }
+        let outcome = match &mut self.hashing {
+            Some(hashing) if self.written > 0 => {
+                hashing.writer()?.write_pages(&self.file, self.written, &mut self.buffer)
+            }
+            Some(_) | None => {
+                let outcome = match self.kind {
+                    Kind::File => write_at(&self.file, bytes, self.written),
+                    Kind::Stream => self.file.as_ref().write_all(bytes),
+                };
+                outcome.map(|()| self.buffer.consume(count))
+            }
         };
         outcome.map_err(Error::file("writing", &self.path))?;
         self.written += u64::try_from(count).unwrap_or(u64::MAX);
@@ -311,7 +330,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_of_the_thread_that_writes_reaches_whoever_waits_for_the_bytes() {
+    fn a_full_disk_is_told_to_whoever_waits_for_the_bytes() {
         let mut output = Output::create("/dev/full".into(), 100_000, true).unwrap();
         output.put(&content(50_000));
         let error = output.write_all().unwrap_err();
