@@ -173,8 +173,10 @@ fn a_look_back_beyond_what_the_ring_holds_begins_at_its_oldest_packet() {
         begun_late += u32::from(seen.iter().any(|seen| seen.at == held_from));
         let within = witness::between(&seen, held_from + Duration::from_nanos(1), plan.until());
         let file = CaptureFile::read(ended.path());
-        assert_eq!(file.numbers().last(), within.last(), "{id}");
-        // What the ring takes back before the reader comes to it is counted where it is missing.
+        // What the ring takes back before the reader comes to it is counted where it is missing: the
+        // end of the window, too, where the host gives the reader no processor for all of it.
+        let has_end = file.numbers().last() == within.last();
+        assert!(has_end || ended.totals.overrun > 0, "{id}: {ended:?}");
         let _told = file.gaps();
         assert_eq!(ended.totals.packets + ended.totals.overrun, count(&within), "{id}: {ended:?}");
         assert_eq!((ended.totals.dropped_by_kernel, file.told_lost()), (0, ended.totals.overrun));
