@@ -10,7 +10,9 @@ use std::thread;
 use std::time::Duration;
 
 use nix::sched::{CloneFlags, setns};
-use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrIn, bind, socket};
+use nix::sys::socket::{
+    AddressFamily, SockFlag, SockType, SockaddrIn, bind, setsockopt, socket, sockopt,
+};
 
 use super::process::{Process, run};
 use super::wait;
@@ -102,11 +104,13 @@ impl Place {
     }
 }
 
-/// Whether the port can be had. The socket never listens: a program that another thread is starting
-/// holds a copy of it for a moment, and would answer to whoever waits for the server.
+/// Whether the port can be had. A program that another thread is starting holds a copy of this
+/// socket for a moment. So it never listens, or it would answer to whoever waits for the server; and
+/// it lets the server, which says the same of its own, have the port beside it (socket(7)).
 fn can_bind(port: u16) -> bool {
     let made = socket(AddressFamily::Inet, SockType::Stream, SockFlag::SOCK_CLOEXEC, None);
     let made = made.expect("a process may open a socket");
+    setsockopt(&made, sockopt::ReuseAddr, &true).expect("every socket has this option");
     bind(made.as_raw_fd(), &SockaddrIn::new(127, 0, 0, 1, port)).is_ok()
 }
 
