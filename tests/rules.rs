@@ -360,7 +360,7 @@ fn a_rule_says_all_that_a_plan_holds() {
     let labels = [("alertname", "X"), ("net", "192.0.2.0/24"), ("port", "8443")];
     let verdicts = rules.decide(&event(&labels));
     let [Verdict::Capture(proposal)] = &verdicts[..] else { panic!("{verdicts:?}") };
-    assert_eq!(proposal.cooldown, Duration::from_secs(900));
+    assert_eq!(proposal.policy.cooldown, Duration::from_secs(900));
     let plan = &proposal.plan;
     assert_eq!(plan.interfaces, ["eth1"]);
     assert_eq!(plan.look_back, Duration::from_secs(30));
@@ -499,7 +499,7 @@ fn no_text_of_a_hostile_event_leaves_its_label() {
             let mut event = event(&good);
             event.labels.insert(label.to_owned(), hostile.to_owned());
             let verdicts = rules.decide(&event);
-            let [Verdict::Refused { rule, reason }] = &verdicts[..] else {
+            let [Verdict::Refused { rule, reason, .. }] = &verdicts[..] else {
                 panic!("{label}: {hostile:?}: {verdicts:?}");
             };
             assert_eq!(rule, "a");

@@ -119,6 +119,10 @@ fn consequence(decision: &Decision) -> String {
     match decision {
         Decision::Capture(capture) => capture.to_string(),
         Decision::Coalesced(_)
+        | Decision::Extended(_)
+        | Decision::Queued(_)
+        | Decision::Held(_)
+        | Decision::DryRun
         | Decision::Suppressed(_)
         | Decision::Refused(_)
         | Decision::Expired { .. }

@@ -24,11 +24,11 @@ pub use event::{Event, MAX_PAYLOAD_BYTES, Rejected, Status};
 pub use health::Health;
 pub use ids::{CaptureId, EventId, GroupKey, IncidentId, NoticeId};
 pub use notice::{AboutCapture, Body, Counted, Delivery, File, Kind, Notice, Summary, Unsaid};
-pub use outcome::{Decision, Outcome, Suppression, Tally};
+pub use outcome::{Decision, Hold, Outcome, Suppression, Tally};
 pub use plan::{
     CapturePlan, Compression, FileForm, FileFormat, Limits, OnResolved, Placing, SegmentLimits,
 };
 pub use report::{InterfaceTotals, RecorderStatus, Report};
 pub use saved::Saved;
 pub use segment::{Receipt, SealedFile, Segment, SegmentState, StoredFile, Transfer};
-pub use verdict::{Group, Proposal, Verdict};
+pub use verdict::{Group, Policy, Proposal, Quota, Refusal, Times, Verdict, WhileRunning};

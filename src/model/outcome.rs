@@ -19,6 +19,14 @@ pub enum Suppression {
     SpoolCeiling,
     /// What the captures may still write together would leave less free on the disk than is asked.
     DiskCeiling,
+    /// The rule began as many captures as its `max_captures` allows.
+    MaxCaptures,
+    /// The rule is not active at this time.
+    Inactive,
+    /// What the rule waited for held no longer.
+    Unmet,
+    /// As many groups wait as are remembered.
+    GroupCeiling,
     /// The event says that the alert is over.
     Resolved,
 }
@@ -32,6 +40,10 @@ impl Suppression {
             Self::HourlyCeiling => "hourly_ceiling",
             Self::SpoolCeiling => "spool_ceiling",
             Self::DiskCeiling => "disk_ceiling",
+            Self::MaxCaptures => "max_captures",
+            Self::Inactive => "inactive",
+            Self::Unmet => "unmet",
+            Self::GroupCeiling => "group_ceiling",
             Self::Resolved => "resolved",
         }
     }
@@ -52,9 +64,23 @@ impl Suppression {
                 "with what the running captures may still write it would leave less of the disk \
                  free than ceilings.free_disk asks"
             }
+            Self::MaxCaptures => "the rule has begun as many captures as its max_captures allows",
+            Self::Inactive => "the rule is not active at this time",
+            Self::Unmet => "what the rule waits for does not hold any longer",
+            Self::GroupCeiling => "more groups wait than the worker remembers",
             Self::Resolved => "the event says that the alert is over",
         }
     }
+}
+
+/// What an event of a rule that waits before it captures has led to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Hold {
+    /// A capture begins then, if the group goes on until then.
+    Until(WallTime),
+    /// A capture begins once so many have come in time.
+    Seen { seen: u32, of: u32 },
 }
 
 /// What was decided on one event.
@@ -65,6 +91,14 @@ pub enum Decision {
     Capture(CaptureId),
     /// It belongs to the incident of a capture that runs.
     Coalesced(CaptureId),
+    /// It belongs to the incident of a capture that runs, and lets it run longer.
+    Extended(CaptureId),
+    /// Another capture begins after this one.
+    Queued(CaptureId),
+    /// Its rule waits before it captures.
+    Held(Hold),
+    /// It would have begun a capture, and the rule is only tried out.
+    DryRun,
     Suppressed(Suppression),
     /// A rule matched, but no plan could be made of the event.
     Refused(String),
@@ -87,6 +121,10 @@ impl Decision {
         match self {
             Self::Capture(_) => "capture",
             Self::Coalesced(_) => "coalesced",
+            Self::Extended(_) => "extended",
+            Self::Queued(_) => "queued",
+            Self::Held(_) => "held",
+            Self::DryRun => "dry_run",
             Self::Suppressed(_) => "suppressed",
             Self::Refused(_) => "refused",
             Self::Expired { .. } => "expired",
@@ -101,6 +139,13 @@ impl Decision {
         match self {
             Self::Capture(_) | Self::NoMatch => String::new(),
             Self::Coalesced(capture) => format!("belongs to capture {capture}"),
+            Self::Extended(capture) => format!("capture {capture} runs longer for it"),
+            Self::Queued(capture) => format!("another capture begins after {capture}"),
+            Self::Held(Hold::Until(due)) => format!("a capture begins at {due} if it goes on"),
+            Self::Held(Hold::Seen { seen, of }) => {
+                format!("it came {seen} times, and {of} times within `times.within` are needed")
+            }
+            Self::DryRun => "the rule is only tried out: it would have captured".to_owned(),
             Self::Suppressed(why) => why.sentence().to_owned(),
             Self::Expired { age_s } => {
                 format!("it came {age_s} s after it was made, and max_event_age is less")

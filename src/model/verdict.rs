@@ -14,26 +14,112 @@ pub enum Verdict {
     Capture(Box<Proposal>),
     /// The event is the end of the alert: nothing to capture.
     Resolved { rule: String, group: GroupKey },
-    /// The rule matched, but no plan can be made of this event; the reason names the field.
-    Refused { rule: String, reason: String },
+    /// Only said by a rule that waits before it captures: its matchers hold and its condition does
+    /// not, so that the group has to begin anew.
+    Unmet { rule: String, group: GroupKey },
+    /// The rule matched at a time at which it is not active.
+    Inactive { rule: String, notify: Vec<String> },
+    /// The rule matched, but nothing can be made of this event; the reason names the field.
+    Refused { rule: String, notify: Vec<String>, cause: Refusal, reason: String },
+}
+
+/// What a rule could not make of an event that its matchers let pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// Its condition has no truth value for this event.
+    Condition,
+    /// A place of the plan cannot be filled from it.
+    Plan,
+}
+
+impl Refusal {
+    /// One word, for counters and summaries.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Condition => "condition_error",
+            Self::Plan => "refused",
+        }
+    }
 }
 
 impl Verdict {
     pub fn rule(&self) -> &str {
         match self {
             Self::Capture(proposal) => &proposal.plan.rule,
-            Self::Resolved { rule, .. } | Self::Refused { rule, .. } => rule,
+            Self::Resolved { rule, .. }
+            | Self::Unmet { rule, .. }
+            | Self::Inactive { rule, .. }
+            | Self::Refused { rule, .. } => rule,
         }
     }
 }
 
 /// A plan, with what admission needs to know about it.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Proposal {
     pub group: GroupKey,
+    pub policy: Policy,
+    pub plan: CapturePlan,
+}
+
+/// When a rule's matching event makes a capture, and how many it makes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Policy {
+    /// `for`: the group has to go on so long, from its first event, without an end of the alert. With
+    /// [`times`](Self::times) as well, what comes first is enough. Absent, both: the first event is.
+    pub hold: Option<Duration>,
+    pub times: Option<Times>,
     /// How long after a capture began the same group makes no other one.
     pub cooldown: Duration,
-    pub plan: CapturePlan,
+    /// Of the rule, over all its groups.
+    pub max_captures: Option<Quota>,
+    pub while_running: WhileRunning,
+    /// Decide, record and tell, and capture nothing.
+    pub dry_run: bool,
+}
+
+/// How often a group has to come: so many events, the newest included, within so long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Times {
+    /// 2 to [`MAX_TIMES`](Self::MAX_TIMES).
+    pub count: u32,
+    pub within: Duration,
+}
+
+impl Times {
+    /// Each instant of the last `count` is remembered.
+    pub const MAX_TIMES: u32 = 1_000;
+}
+
+/// How many captures a rule may begin within any such time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Quota {
+    /// 1 to [`MAX_COUNT`](Self::MAX_COUNT).
+    pub count: u32,
+    /// At most [`MAX_PER`](Self::MAX_PER).
+    pub per: Duration,
+}
+
+impl Quota {
+    /// The begin of each is remembered.
+    pub const MAX_COUNT: u32 = 1_000;
+    /// 31 days: the begins are remembered as long.
+    pub const MAX_PER: Duration = Duration::from_secs(31 * 86_400);
+}
+
+/// What another event of a group does to the capture that runs for it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WhileRunning {
+    /// The capture goes on for its whole duration from that event on, and not beyond `up_to` after its
+    /// trigger.
+    Extend { up_to: Duration },
+    /// Nothing: the event is counted as one of the capture's.
+    #[default]
+    Ignore,
+    /// Once the capture has ended and the cooldown is over, another one begins; the newest event of
+    /// those that came meanwhile counts for it.
+    Queue,
 }
 
 /// What is remembered of a group while its incident is open. Survives restarts.

@@ -1,6 +1,6 @@
 //! What the rules make of an event.
 
-use crate::model::{CapturePlan, Event, Placing, Proposal, Status, Verdict};
+use crate::model::{CapturePlan, Event, Placing, Policy, Proposal, Refusal, Status, Verdict};
 use crate::rules::placeholder::Placeholder;
 use crate::rules::shown::event_json;
 use crate::rules::{Rule, RuleSet, digest};
@@ -24,12 +24,17 @@ impl RuleSet {
             Status::Resolved => Verdict::Resolved { rule: rule.name.clone(), group },
             Status::Firing => match self.plan(rule, event) {
                 Ok(plan) => {
-                    let cooldown = rule.cooldown;
-                    Verdict::Capture(Box::new(Proposal { group, cooldown, plan }))
+                    let policy = Policy { cooldown: rule.cooldown, ..Policy::default() };
+                    Verdict::Capture(Box::new(Proposal { group, policy, plan }))
                 }
                 Err(why) => {
                     let reason = format!("rule `{}`: {why}", rule.name);
-                    Verdict::Refused { rule: rule.name.clone(), reason }
+                    Verdict::Refused {
+                        rule: rule.name.clone(),
+                        notify: rule.notify.clone(),
+                        cause: Refusal::Plan,
+                        reason,
+                    }
                 }
             },
         }
@@ -148,7 +153,7 @@ pub(super) mod tests {
         let rules = rule_set(GROUPED);
         let event = event(&[("alertname", "X"), ("instance", "i")]);
         let proposal = proposal(&rules, &event);
-        assert_eq!(proposal.cooldown, Duration::from_secs(900));
+        assert_eq!(proposal.policy.cooldown, Duration::from_secs(900));
         let plan = proposal.plan;
         assert_eq!((plan.rule.as_str(), plan.host.as_str()), ("a", "edge-7"));
         assert_eq!(plan.interfaces, ["eth0"]);
@@ -265,6 +270,8 @@ pub(super) mod tests {
             refused,
             [Verdict::Refused {
                 rule: "a".to_owned(),
+                notify: vec!["bus".to_owned()],
+                cause: Refusal::Plan,
                 reason: "rule `a`: label `peer` is \"10.0.0.7 or 1=1\\u{1b}\", and \
                          ${labels.peer | ip} needs an IP address"
                     .to_owned(),

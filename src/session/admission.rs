@@ -128,9 +128,9 @@ impl Gate {
             incident: proposal.plan.incident.clone(),
             capture: capture.clone(),
             opened_at: now.wall,
-            cooldown_until: now.wall + proposal.cooldown,
+            cooldown_until: now.wall + proposal.policy.cooldown,
         };
-        let cooldown_until = now.boot + proposal.cooldown;
+        let cooldown_until = now.boot + proposal.policy.cooldown;
         let open = Open { capture: capture.clone(), cooldown_until };
         self.groups.insert(group.key.clone(), open);
         self.count(now);
@@ -174,7 +174,8 @@ mod tests {
 
     fn proposal(group: &str, cooldown_s: u64) -> Proposal {
         let cooldown = Duration::from_secs(cooldown_s);
-        Proposal { group: GroupKey::from_text(group), cooldown, plan: samples::plan("rule") }
+        let policy = crate::model::Policy { cooldown, ..crate::model::Policy::default() };
+        Proposal { group: GroupKey::from_text(group), policy, plan: samples::plan("rule") }
     }
 
     fn id(text: &str) -> CaptureId {

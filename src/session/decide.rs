@@ -16,9 +16,8 @@ use super::{Action, Effects, Machine, Space};
 /// the configuration.
 const MAX_SESSIONS: usize = 1_000;
 
-/// What a summary calls events that came too late, and those of which no plan could be made.
+/// What a summary calls events that came too late.
 const EXPIRED: &str = "expired";
-const REFUSED: &str = "refused";
 
 /// What a summary calls the loss of a session.
 const SESSION_LOST: &str = "session_lost";
@@ -41,10 +40,14 @@ impl Machine {
             let decision = match verdict {
                 Verdict::Capture(proposal) => self.propose(*proposal, now, effects),
                 Verdict::Resolved { group, .. } => self.resolved(&group, effects),
-                Verdict::Refused { reason, .. } => {
-                    // Without a plan nobody knows whom the rule tells.
-                    let notify = self.settings.default_notify.clone();
-                    self.count_suppressed(&rule, &notify, REFUSED, now);
+                Verdict::Unmet { .. } => Decision::Suppressed(Suppression::Unmet),
+                Verdict::Inactive { notify, .. } => {
+                    let why = Suppression::Inactive;
+                    self.count_suppressed(&rule, &notify, why.word(), now);
+                    Decision::Suppressed(why)
+                }
+                Verdict::Refused { notify, cause, reason, .. } => {
+                    self.count_suppressed(&rule, &notify, cause.word(), now);
                     Decision::Refused(reason)
                 }
             };
@@ -71,11 +74,10 @@ impl Machine {
                 Verdict::Capture(proposal) => {
                     self.count_suppressed(rule, &proposal.plan.notify, EXPIRED, now);
                 }
-                Verdict::Refused { .. } => {
-                    let notify = self.settings.default_notify.clone();
-                    self.count_suppressed(rule, &notify, EXPIRED, now);
+                Verdict::Inactive { notify, .. } | Verdict::Refused { notify, .. } => {
+                    self.count_suppressed(rule, notify, EXPIRED, now);
                 }
-                Verdict::Resolved { .. } => {}
+                Verdict::Resolved { .. } | Verdict::Unmet { .. } => {}
             }
             let decision = Decision::Expired { age_s: age.as_secs() };
             effects.changes.push(Change::Outcome(Outcome::new(event, Some(rule), decision)));

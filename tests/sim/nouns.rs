@@ -7,7 +7,7 @@ use hindsight::clock::{Now, WallTime};
 use hindsight::filter::Filter;
 use hindsight::model::{
     CaptureId, CapturePlan, Event, EventId, FileForm, GroupKey, IncidentId, Limits, OnResolved,
-    Placing, Proposal, SealedFile, Status, Verdict,
+    Placing, Policy, Proposal, SealedFile, Status, Verdict,
 };
 use hindsight::session::{Ceilings, FreeDisk, Space};
 
@@ -78,7 +78,8 @@ pub(crate) fn event(id: EventId, group: u64, at: WallTime) -> (Event, Vec<Verdic
     };
     let plan = plan(group, id, "{}", at);
     let key = group_key(group);
-    let proposal = Proposal { group: key, cooldown: Duration::from_secs(30), plan };
+    let policy = Policy { cooldown: Duration::from_secs(30), ..Policy::default() };
+    let proposal = Proposal { group: key, policy, plan };
     (event, vec![Verdict::Capture(Box::new(proposal))])
 }
 
