@@ -15,6 +15,7 @@ mod plan;
 mod report;
 mod saved;
 mod segment;
+mod shown;
 mod verdict;
 
 pub use audit::Audit;

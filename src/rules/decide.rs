@@ -2,7 +2,6 @@
 
 use crate::model::{CapturePlan, Event, Placing, Policy, Proposal, Refusal, Status, Verdict};
 use crate::rules::placeholder::Placeholder;
-use crate::rules::shown::event_json;
 use crate::rules::{Rule, RuleSet, digest};
 
 impl RuleSet {
@@ -52,7 +51,8 @@ impl RuleSet {
             incident: digest::incident(rule, event),
             event: event.id.clone(),
             event_name: event.name.clone(),
-            event_json: event_json(event),
+            // Most events of a storm begin nothing: whoever keeps the plan has it written out.
+            event_json: String::new(),
             host: self.host.clone(),
             interfaces,
             trigger_at: event.received_at,

@@ -17,7 +17,6 @@ mod matcher;
 mod placeholder;
 mod raw;
 mod segments;
-mod shown;
 mod template;
 
 use std::collections::BTreeSet;
