@@ -19,6 +19,7 @@ mod raw;
 mod segments;
 mod shown;
 mod template;
+pub mod when;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
