@@ -24,7 +24,7 @@ mod raw;
 mod segments;
 mod shown;
 mod template;
-mod when;
+pub mod when;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;

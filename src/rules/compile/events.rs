@@ -79,7 +79,13 @@ impl Here<'_, '_> {
     pub(super) fn condition(&mut self, text: &Placed<String>) -> Option<Condition> {
         match Condition::parse(&text.value) {
             Ok(condition) => return Some(condition),
-            Err(error) => drop(self.note(text.place, error)),
+            Err(error) => {
+                let hint = error.hint();
+                let noted = self.note(text.place, error);
+                if let Some(hint) = hint {
+                    noted.set_hint(hint);
+                }
+            }
         }
         None
     }
