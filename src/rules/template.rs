@@ -65,6 +65,7 @@ impl EntryTemplate {
             remote_ip: fill_addresses(&self.remote_ip, fill)?,
             local_port: fill_ports(&self.local_port, fill)?,
             remote_port: fill_ports(&self.remote_port, fill)?,
+            mac: Vec::new(),
         })
     }
 }
