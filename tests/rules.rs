@@ -11,7 +11,7 @@ use hindsight::clock::WallTime;
 use hindsight::model::{
     Compression, Event, EventId, FileForm, FileFormat, OnResolved, SegmentLimits, Status, Verdict,
 };
-use hindsight::rules::{Defaults, Known, RuleSet, Settings, load};
+use hindsight::rules::{Defaults, Known, OnMissing, RuleSet, Settings, load};
 
 fn set(names: &[&str]) -> BTreeSet<String> {
     names.iter().map(|name| (*name).to_owned()).collect()
@@ -38,6 +38,7 @@ fn defaults() -> Defaults {
         segments: None,
         file: FileForm::default(),
         on_resolved: OnResolved::Keep,
+        on_missing: OnMissing::Refuse,
         storage: "local".to_owned(),
         notify: Vec::new(),
     }

@@ -22,6 +22,7 @@ pub(super) use storages::{Azure, Http, S3, Storage, Verify};
 use super::interfaces::Interfaces;
 use super::listen::RawListen;
 use crate::model::{Compression, FileFormat, OnResolved};
+use crate::rules::OnMissing;
 use crate::telemetry::LogFormat;
 use crate::units::{Bytes, Span};
 use crate::yaml::{Named, Placed, Version};
@@ -98,6 +99,7 @@ pub(super) struct Defaults {
 #[serde(deny_unknown_fields)]
 pub(super) struct DefaultCapture {
     pub(super) look_back: Option<Span>,
+    pub(super) on_missing: Option<OnMissing>,
     #[serde(default)]
     pub(super) limits: DefaultLimits,
     pub(super) format: Option<FileFormat>,

@@ -194,6 +194,7 @@ impl Reader<'_> {
         let duration = or_default(limits.duration.as_ref(), default_limits.duration.as_ref());
         let bytes = or_default(limits.bytes.as_ref(), default_limits.bytes.as_ref());
         let on_resolved = given.on_resolved.or(default.on_resolved).unwrap_or_default();
+        let on_missing = capture.on_missing.or(default_capture.on_missing).unwrap_or_default();
         let look_back = capture.look_back.or(default_capture.look_back).unwrap_or_default();
         let file = FileForm {
             format: capture.format.or(default_capture.format).unwrap_or_default(),
@@ -214,6 +215,7 @@ impl Reader<'_> {
             segments,
             file,
             on_resolved,
+            on_missing,
             storage,
             notify: notify.into_iter().map(|name| name.value).collect(),
         }

@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
-use crate::filter::{Addresses, Filter, Ports, Protocol};
+use crate::filter::{Addresses, Filter, Mac, Ports, Protocol};
 use crate::model::{FileForm, FileFormat, Limits};
+use crate::rules::filling::{Filling, Length, OnMissing};
 use crate::rules::limits;
 use crate::rules::matcher::Matcher;
 use crate::rules::placeholder::{Placeholder, Type, Value, is_interface};
@@ -162,24 +163,55 @@ impl<'a> Here<'_, 'a> {
     fn template(&mut self, rule: &Placed<raw::Rule>) -> Template {
         let capture = &rule.value.capture;
         let defaults = &self.compiler.settings.defaults;
-        let look_back = capture.look_back.map_or(defaults.look_back, |span| span.0);
+        let (look_back, on_missing) = (defaults.look_back, defaults.on_missing);
         let noted = self.compiler.problems.len();
+        let limits = self.limits(&capture.limits, rule.whole);
         let template = Template {
             interfaces: capture.interfaces.as_ref().map(|names| self.interfaces(names)),
-            look_back,
+            look_back: self.length(("look_back", true), capture.look_back.as_ref(), look_back),
             entries: capture.filters.iter().map(|entry| self.entry(entry)).collect(),
             expression: capture.bpf.as_ref().map(|bpf| self.expression(bpf)),
-            limits: self.limits(&capture.limits, rule.whole),
+            duration: self.length(
+                ("limits.duration", false),
+                capture.limits.duration.as_ref(),
+                limits.duration,
+            ),
+            limits,
             file: self.file(rule),
+            on_missing: capture.on_missing.unwrap_or(on_missing),
         };
         // Entries and expression are well each alone; together they can still be too long.
         let place = capture.bpf.as_ref().map(|bpf| bpf.place);
         if let (Some(place), true) = (place, self.compiler.problems.len() == noted)
             && !template.entries.is_empty()
         {
-            self.check_filter(place, template.filter(&sample));
+            let mut filling = Filling::new(&sample, OnMissing::Refuse);
+            self.check_filter(place, template.filter(&mut filling));
         }
         template
+    }
+
+    /// A duration: a value, or a placeholder of one. `key` says besides whether it may be zero.
+    fn length(
+        &mut self,
+        (key, may_be_zero): (&'static str, bool),
+        given: Option<&Placed<raw::OpenSpan>>,
+        otherwise: Duration,
+    ) -> Length {
+        let Some(given) = given else { return Length::Given(otherwise) };
+        let text = match &given.value {
+            raw::OpenSpan::Given(span) => return Length::Given(span.0),
+            raw::OpenSpan::Open(text) => text,
+        };
+        let most = self.compiler.known.duration;
+        match Placeholder::parse(text, &[Type::Duration]) {
+            Ok(Some(placeholder)) => {
+                return Length::Open { key, placeholder, otherwise, most, may_be_zero };
+            }
+            Ok(None) => {}
+            Err(error) => drop(self.note(given.place, error)),
+        }
+        Length::Given(otherwise)
     }
 
     fn limits(&mut self, raw: &raw::Limits, whole: bool) -> Limits {
@@ -262,6 +294,9 @@ impl<'a> Here<'_, 'a> {
             remote_ip: self.field(raw.remote_ip.as_ref(), &ADDRESS, &addresses("remote_ip")),
             local_port: self.field(raw.local_port.as_ref(), &[Type::Port], &ports("local_port")),
             remote_port: self.field(raw.remote_port.as_ref(), &[Type::Port], &ports("remote_port")),
+            mac: self.field(raw.mac.as_ref(), &[Type::Mac], &|text| {
+                Mac::parse_list("mac", text).map_err(|e| e.to_string())
+            }),
         };
         if entry.whole && self.compiler.problems.len() == noted {
             self.check_entry(entry, &template);
@@ -271,14 +306,20 @@ impl<'a> Here<'_, 'a> {
 
     fn check_entry(&mut self, entry: &Placed<raw::Entry>, template: &EntryTemplate) {
         let raw = &entry.value;
-        let fields =
-            [&raw.protocol, &raw.local_ip, &raw.remote_ip, &raw.local_port, &raw.remote_port];
+        let fields = [
+            &raw.protocol,
+            &raw.local_ip,
+            &raw.remote_ip,
+            &raw.local_port,
+            &raw.remote_port,
+            &raw.mac,
+        ];
         if fields.iter().all(|field| field.is_none()) {
             self.note(entry.place, "the entry is empty and would select everything")
                 .set_hint("give it a protocol, an address or a port, or remove it");
             return;
         }
-        let filled = template.fill(&sample);
+        let filled = template.sample(&sample);
         let alone = filled.map(|entry| Filter { entries: vec![entry], expression: None });
         self.check_filter(entry.place, alone);
     }

@@ -10,6 +10,7 @@
 mod compile;
 mod decide;
 mod digest;
+mod filling;
 mod index;
 mod limits;
 mod load;
@@ -29,6 +30,7 @@ use crate::rules::index::Index;
 use crate::rules::matcher::Matcher;
 use crate::rules::template::Template;
 
+pub use filling::OnMissing;
 pub use load::{files_of, load};
 pub use segments::{SegmentsKey, SegmentsMistake, segments};
 
@@ -52,6 +54,8 @@ pub struct Defaults {
     pub file: FileForm,
     /// What the end of the alert does to a capture that runs for it.
     pub on_resolved: OnResolved,
+    /// What a label does that cannot fill its place.
+    pub on_missing: OnMissing,
     pub storage: String,
     pub notify: Vec<String>,
 }

@@ -3,7 +3,8 @@
 use serde::Deserialize;
 
 use crate::model::{Compression, FileFormat, OnResolved};
-use crate::units::{Bytes, Span};
+use crate::rules::OnMissing;
+use crate::units::{self, Bytes, Span};
 use crate::yaml::{List, Placed, Version};
 
 #[derive(Debug, Deserialize)]
@@ -36,7 +37,8 @@ pub(super) struct Rule {
 #[serde(deny_unknown_fields)]
 pub(super) struct Capture {
     pub(super) interfaces: Option<Placed<Vec<Placed<String>>>>,
-    pub(super) look_back: Option<Span>,
+    pub(super) look_back: Option<Placed<OpenSpan>>,
+    pub(super) on_missing: Option<OnMissing>,
     #[serde(default)]
     pub(super) filters: Vec<Placed<Entry>>,
     pub(super) bpf: Option<Placed<String>>,
@@ -54,15 +56,32 @@ pub(super) struct Entry {
     pub(super) remote_ip: Option<Placed<String>>,
     pub(super) local_port: Option<Placed<String>>,
     pub(super) remote_port: Option<Placed<String>>,
+    pub(super) mac: Option<Placed<String>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Limits {
-    pub(super) duration: Option<Placed<Span>>,
+    pub(super) duration: Option<Placed<OpenSpan>>,
     pub(super) bytes: Option<Placed<Bytes>>,
     pub(super) packets: Option<Placed<u64>>,
     pub(super) bytes_per_packet: Option<u32>,
     pub(super) segment_bytes: Option<Placed<Bytes>>,
     pub(super) keep_segments: Option<Placed<u32>>,
+}
+
+/// A duration, or the placeholder of one.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(try_from = "String")]
+pub(super) enum OpenSpan {
+    Given(Span),
+    Open(String),
+}
+
+impl TryFrom<String> for OpenSpan {
+    type Error = units::Error;
+
+    fn try_from(text: String) -> Result<Self, units::Error> {
+        if text.contains("${") { Ok(Self::Open(text)) } else { text.parse().map(Self::Given) }
+    }
 }
