@@ -12,7 +12,7 @@ use hindsight::model::{
     Compression, Event, EventId, FileForm, FileFormat, OnResolved, Proposal, Quota, Refusal,
     SegmentLimits, Status, Times, Verdict, WhileRunning,
 };
-use hindsight::rules::{Defaults, Host, Known, OnRunning, RuleSet, Settings, load};
+use hindsight::rules::{Defaults, Host, Known, OnMissing, OnRunning, RuleSet, Settings, load};
 
 fn set(names: &[&str]) -> BTreeSet<String> {
     names.iter().map(|name| (*name).to_owned()).collect()
@@ -45,6 +45,7 @@ fn defaults() -> Defaults {
         on_resolved: OnResolved::Keep,
         while_running: OnRunning::Ignore,
         max_duration: None,
+        on_missing: OnMissing::Refuse,
         storage: "local".to_owned(),
         notify: Vec::new(),
     }
@@ -326,7 +327,7 @@ const MISTAKES: &[(&[&str], &str)] = &[
     (&["capture: { look_back: { from: starts_at } }"], "net.yaml:5:27: the key `by` is missing"),
     (
         &["capture: { look_back: [30s] }"],
-        "net.yaml:5:27: expected a duration, or { from: starts_at, by: DURATION }, found a list",
+        "net.yaml:5:27: expected a duration, or { from: starts_at, by: DURATION }, found sequence",
     ),
     (
         &["capture: { look_back: \"${labels.x | port}\" }"],

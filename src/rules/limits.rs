@@ -7,7 +7,7 @@ use crate::model::{Limits, SegmentLimits};
 use crate::rules::segments::{SegmentsKey, SegmentsMistake, segments};
 use crate::rules::{Defaults, Known, raw};
 use crate::units::{Bytes, Span};
-use crate::yaml::Place;
+use crate::yaml::{Place, Placed};
 
 /// How many times its duration an extended capture goes on, where nothing else is said.
 const EXTENSION: u32 = 5;
@@ -19,7 +19,7 @@ pub(super) struct Mistake {
     pub(super) hint: String,
 }
 
-/// The limits of a rule. `whole` says that nothing was left out of it, as a mistake noted before.
+/// The limits of a rule, with the inherited duration where an event gives it. `whole` says that nothing was left out of it, as a mistake noted before.
 pub(super) fn read(
     raw: &raw::Limits,
     defaults: &Defaults,
@@ -28,10 +28,9 @@ pub(super) fn read(
     mistakes: &mut Vec<Mistake>,
 ) -> Limits {
     let mut duration = defaults.duration;
-    if let Some(given) = &raw.duration {
-        duration = given.value.0;
-        let ceiling = Span(known.duration);
-        mistakes.extend(check(["duration"; 2], given.place, given.value, ceiling));
+    if let Some(Placed { value: raw::OpenSpan::Given(given), place, .. }) = &raw.duration {
+        duration = given.0;
+        mistakes.extend(check(["duration"; 2], *place, *given, Span(known.duration)));
     }
     let mut bytes = defaults.bytes;
     if let Some(given) = &raw.bytes {

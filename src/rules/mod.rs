@@ -13,6 +13,7 @@ mod conditions;
 mod decide;
 mod describe;
 mod digest;
+mod filling;
 mod host;
 mod index;
 mod limits;
@@ -41,6 +42,7 @@ use crate::rules::template::Template;
 use crate::rules::when::Condition;
 
 pub use describe::RuleInfo;
+pub use filling::OnMissing;
 pub use host::Host;
 pub use load::{files_of, load};
 pub use look_back::MAX_LOOK_BACK;
@@ -91,6 +93,8 @@ pub struct Defaults {
     /// How long after its trigger a capture may go on where events extend it. Absent: a multiple of
     /// its duration.
     pub max_duration: Option<Duration>,
+    /// What a label does that cannot fill its place.
+    pub on_missing: OnMissing,
     pub storage: String,
     pub notify: Vec<String>,
 }
