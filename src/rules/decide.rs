@@ -1,6 +1,10 @@
 //! What the rules make of an event.
 
-use crate::model::{CapturePlan, Event, Placing, Proposal, Refusal, Status, Verdict};
+use std::time::Duration;
+
+use crate::model::{
+    CapturePlan, Event, Placing, Policy, Proposal, Refusal, Status, Verdict, WhileRunning,
+};
 use crate::rules::filling::Filling;
 use crate::rules::placeholder::Placeholder;
 use crate::rules::shown::event_json;
@@ -23,7 +27,7 @@ impl RuleSet {
 
     /// The word of a rule that the event concerns; none where its condition does not hold, and nothing
     /// waits for it.
-    fn verdict(&self, rule: &Rule, event: &Event, facts: &Facts<'_>) -> Option<Verdict> {
+    pub(super) fn verdict(&self, rule: &Rule, event: &Event, facts: &Facts<'_>) -> Option<Verdict> {
         let name = || rule.name.clone();
         // The end of an alert ends what runs and waits, whatever holds by now.
         if event.status == Status::Resolved {
@@ -52,7 +56,7 @@ impl RuleSet {
         Some(match self.plan(rule, event) {
             Ok(plan) => Verdict::Capture(Box::new(Proposal {
                 group: digest::group_key(rule, event),
-                policy: rule.policy.clone(),
+                policy: rule.policy_for(plan.limits.duration),
                 plan,
             })),
             Err(why) => refused(Refusal::Plan, why),
@@ -90,10 +94,19 @@ impl RuleSet {
     }
 }
 
+impl Rule {
+    /// What admission asks of a capture that goes on for `duration` after its trigger.
+    fn policy_for(&self, duration: Duration) -> Policy {
+        let mut policy = self.policy.clone();
+        if let WhileRunning::Extend { up_to } = &mut policy.while_running {
+            *up_to = self.extension.of(duration);
+        }
+        policy
+    }
+}
+
 #[cfg(test)]
 pub(super) mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::clock::WallTime;
     use crate::model::{EventId, FileForm, OnResolved};

@@ -61,23 +61,40 @@ pub(super) fn read(
     }
 }
 
-/// How long after its trigger a capture of `duration` may go on where events extend it.
-pub(super) fn max_duration(
+/// How far events may extend a capture.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Extension {
+    /// After the trigger; absent: a multiple of the capture's duration.
+    most: Option<Duration>,
+    ceiling: Duration,
+}
+
+impl Extension {
+    /// How long after its trigger a capture of `duration` may go on.
+    pub(super) fn of(self, duration: Duration) -> Duration {
+        let most = self.most.unwrap_or(duration.saturating_mul(EXTENSION));
+        // One that is inherited, or given for another duration, never shortens a capture.
+        most.max(duration).min(self.ceiling)
+    }
+}
+
+/// How far events may extend a rule's captures. Their own duration is `least`, where it is known.
+pub(super) fn extension(
     raw: &raw::Limits,
-    duration: Duration,
+    least: Option<Duration>,
     defaults: &Defaults,
     known: &Known,
     mistakes: &mut Vec<Mistake>,
-) -> Duration {
-    let mut up_to = defaults.max_duration.unwrap_or(duration.saturating_mul(EXTENSION));
+) -> Extension {
+    let mut most = defaults.max_duration;
     if let Some(given) = &raw.max_duration {
-        up_to = given.value.0;
+        most = Some(given.value.0);
         let names = ["max_duration", "duration"];
         let mistake = check(names, given.place, given.value, Span(known.duration));
         let is_well = mistake.is_none();
         mistakes.extend(mistake);
-        if is_well && up_to < duration {
-            let (most, least) = (given.value, Span(duration));
+        if let Some(least) = least.filter(|least| is_well && given.value.0 < *least) {
+            let (most, least) = (given.value, Span(least));
             mistakes.push(Mistake {
                 place: given.place,
                 message: format!("limits.max_duration {most} is below limits.duration {least}"),
@@ -85,8 +102,7 @@ pub(super) fn max_duration(
             });
         }
     }
-    // An inherited one that is shorter than the rule's own duration extends nothing.
-    up_to.max(duration).min(known.duration)
+    Extension { most, ceiling: known.duration }
 }
 
 /// `names` are those of the limit and of its ceiling.

@@ -37,6 +37,7 @@ use crate::clock::calendar::{Cron, Zone};
 use crate::model::{FileForm, OnResolved, Policy, SegmentLimits};
 use crate::rules::active::{Active, Schedule};
 use crate::rules::index::Index;
+use crate::rules::limits::Extension;
 use crate::rules::matcher::Matcher;
 use crate::rules::template::Template;
 use crate::rules::when::Condition;
@@ -188,7 +189,9 @@ struct Rule {
     schedule: Option<Schedule>,
     /// Names of labels; empty means the event's fingerprint.
     group_by: Vec<String>,
+    /// As it is for a capture of the rule's own duration.
     policy: Policy,
+    extension: Extension,
     on_resolved: OnResolved,
     template: Template,
     storage: String,
