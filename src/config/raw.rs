@@ -10,6 +10,7 @@ mod storages;
 
 use std::path::PathBuf;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 pub(super) use free::Free;
@@ -26,7 +27,7 @@ use crate::telemetry::LogFormat;
 use crate::units::{Bytes, Span};
 use crate::yaml::{Named, Placed, Version};
 
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Config {
     #[serde(rename = "version")]
@@ -52,20 +53,20 @@ pub(super) struct Config {
     pub(super) control: Control,
 }
 
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Host {
     pub(super) name: Option<Placed<String>>,
 }
 
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Log {
     pub(super) level: Option<Placed<String>>,
     pub(super) format: Option<LogFormat>,
 }
 
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Recorder {
     pub(super) interfaces: Option<Placed<Interfaces>>,
@@ -77,14 +78,14 @@ pub(super) struct Recorder {
 }
 
 /// The rings that are made for one capture, on interfaces without a recorder.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct OnDemand {
     pub(super) memory: Option<Placed<Bytes>>,
     pub(super) promiscuous: Option<bool>,
 }
 
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Defaults {
     #[serde(default)]
@@ -94,7 +95,7 @@ pub(super) struct Defaults {
     pub(super) notify: Option<Vec<Placed<String>>>,
 }
 
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct DefaultCapture {
     pub(super) look_back: Option<Span>,
@@ -104,7 +105,7 @@ pub(super) struct DefaultCapture {
     pub(super) compression: Option<Compression>,
 }
 
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct DefaultLimits {
     pub(super) duration: Option<Placed<Span>>,
@@ -113,7 +114,7 @@ pub(super) struct DefaultLimits {
     pub(super) keep_segments: Option<Placed<u32>>,
 }
 
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Ceilings {
     pub(super) duration: Option<Placed<Span>>,
@@ -125,14 +126,14 @@ pub(super) struct Ceilings {
     pub(super) free_disk: Option<Placed<Free>>,
 }
 
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Retention {
     pub(super) age: Option<Span>,
     pub(super) size: Option<Bytes>,
 }
 
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Control {
     pub(super) socket: Option<Placed<PathBuf>>,

@@ -29,7 +29,7 @@ use crate::rules::index::Index;
 use crate::rules::matcher::Matcher;
 use crate::rules::template::Template;
 
-pub use load::{files_of, load};
+pub use load::{files_of, load, schema};
 pub use segments::{SegmentsKey, SegmentsMistake, segments};
 
 /// Where rules are, and what they inherit.

@@ -1,12 +1,13 @@
 //! What a rule file may say. All else is a mistake.
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::model::{Compression, FileFormat, OnResolved};
 use crate::units::{Bytes, Span};
 use crate::yaml::{List, Placed, Version};
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RuleFile {
     #[serde(rename = "version")]
@@ -14,7 +15,7 @@ pub(super) struct RuleFile {
     pub(super) rules: Vec<Placed<Rule>>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Rule {
     pub(super) name: Placed<String>,
@@ -32,7 +33,7 @@ pub(super) struct Rule {
     pub(super) notify: Option<Vec<Placed<String>>>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Capture {
     pub(super) interfaces: Option<Placed<Vec<Placed<String>>>>,
@@ -46,7 +47,7 @@ pub(super) struct Capture {
     pub(super) compression: Option<Compression>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Entry {
     pub(super) protocol: Option<Placed<String>>,
@@ -56,7 +57,7 @@ pub(super) struct Entry {
     pub(super) remote_port: Option<Placed<String>>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Limits {
     pub(super) duration: Option<Placed<Span>>,

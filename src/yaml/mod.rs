@@ -15,6 +15,7 @@ mod file;
 mod nearest;
 mod placed;
 mod problem;
+mod schema;
 #[cfg(test)]
 mod tests;
 mod tree;
@@ -23,3 +24,4 @@ pub use file::File;
 pub use nearest::did_you_mean;
 pub use placed::{List, Named, Placed, Version};
 pub use problem::{Place, Problem};
+pub use schema::schema_of;
