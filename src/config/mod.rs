@@ -7,6 +7,7 @@
 
 mod ceilings;
 mod check;
+mod described;
 mod environment;
 mod interfaces;
 mod listen;
@@ -25,20 +26,16 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::rules::{self, RuleSet};
-use crate::yaml::{self, Problem};
+use crate::yaml::Problem;
 use crate::{capture, notify, session, source, telemetry, upload};
 
+pub use described::schema;
 pub use environment::Environment;
 pub use listen::{Listen, TlsFiles};
 pub use stamps::{Stamps, Watched};
 
 /// The configuration that is read where neither the command line nor the environment names one.
 pub const DEFAULT_FILE: &str = "/etc/hindsight/config.yaml";
-
-/// The JSON Schema of a configuration file.
-pub fn schema() -> serde_json::Value {
-    yaml::schema_of::<raw::Config>("Hindsight configuration")
-}
 
 /// The embedded default, which is also the reference page of all keys.
 pub const DEFAULT: &str = include_str!("default.yaml");
