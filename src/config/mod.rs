@@ -9,6 +9,7 @@ mod ceilings;
 mod check;
 mod described;
 mod environment;
+mod host;
 mod interfaces;
 mod listen;
 mod notes;

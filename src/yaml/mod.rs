@@ -12,7 +12,6 @@
 mod decode;
 mod fault;
 mod file;
-mod nearest;
 mod placed;
 mod problem;
 mod schema;
@@ -20,8 +19,8 @@ mod schema;
 mod tests;
 mod tree;
 
+pub use crate::nearest::did_you_mean;
 pub use file::File;
-pub use nearest::did_you_mean;
 pub use placed::{List, Named, Placed, Version};
 pub use problem::{Place, Problem};
 pub use schema::schema_of;
