@@ -32,7 +32,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use crate::clock::calendar::{Cron, Zone};
 use crate::model::{FileForm, OnResolved, Policy, SegmentLimits};
@@ -69,7 +69,7 @@ pub struct Settings {
 
 /// What another event of a group does to the capture that runs for it; see
 /// [`WhileRunning`](crate::model::WhileRunning).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum OnRunning {
     Extend,
