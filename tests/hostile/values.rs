@@ -138,7 +138,9 @@ fn a_text_that_is_no_value_reaches_no_place_of_a_plan() {
                     assert_eq!(interfaces, &[if kind == "iface" { &text } else { "eth0" }]);
                     continue;
                 }
-                other => panic!("{other:?}"),
+                other @ (Verdict::Resolved { .. }
+                | Verdict::Unmet { .. }
+                | Verdict::Inactive { .. }) => panic!("{other:?}"),
             }
             let Verdict::Capture(proposal) = goes_on else {
                 // A duration above the ceiling is one; all else is left open.
@@ -180,7 +182,7 @@ fn what_is_a_value_is_printed_again_by_us_from_the_value_alone() {
             chosen_by_the_rule(&proposal.plan);
             let expression = proposal.plan.filter.expression_for(&[]);
             assert!(expression.contains(printed), "{text}: {expression}");
-            for word in expression.split(|c: char| c == ' ' || c == '(' || c == ')') {
+            for word in expression.split([' ', '(', ')']) {
                 assert!(is_word(word), "{text}: `{word}` of {expression}");
             }
             proposal.plan.filter.check().unwrap();
