@@ -20,7 +20,8 @@ mod segments;
 mod shown;
 mod template;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -98,6 +99,17 @@ impl RuleSet {
 
     pub fn is_empty(&self) -> bool {
         self.rules.is_empty()
+    }
+
+    /// Each rule's name, with a number that is another one once anything in the rule has changed.
+    pub fn fingerprints(&self) -> BTreeMap<String, u64> {
+        let fingerprint = |rule: &Rule| {
+            let mut hasher = DefaultHasher::new();
+            // A compiled expression has no equality, but its text tells all of it.
+            format!("{rule:?}").hash(&mut hasher);
+            (rule.name.clone(), hasher.finish())
+        };
+        self.rules.iter().map(fingerprint).collect()
     }
 
     /// Each rule's name and description, in the order of the files.
