@@ -12,12 +12,14 @@
 mod act;
 mod answer;
 mod by_hand;
+mod calendar;
 mod count;
 mod handle;
 mod lifecycle;
 mod reload;
 mod request;
 mod retention;
+mod revival;
 mod run_loop;
 mod settle;
 mod sources;
