@@ -20,7 +20,17 @@ pub(super) struct FixtureFile {
     pub(super) _version: Option<Version<1>>,
     pub(super) rules: Option<List<Placed<String>>>,
     pub(super) interfaces: Option<Vec<Placed<String>>>,
+    pub(super) host: Option<Placed<Host>>,
     pub(super) tests: Placed<Vec<Placed<Test>>>,
+}
+
+/// The host that the rules are tried on.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Host {
+    pub(super) name: Option<String>,
+    pub(super) labels: Option<Named<String>>,
+    pub(super) aliases: Option<List<String>>,
 }
 
 #[derive(Debug, Deserialize)]

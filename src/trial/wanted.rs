@@ -178,7 +178,7 @@ fn told(
 }
 
 /// Why, without the identifiers of captures: they mean nothing to who reads a test.
-fn reason_of(decision: &Decision) -> String {
+pub(super) fn reason_of(decision: &Decision) -> String {
     match decision {
         Decision::Suppressed(why) => format!("{}: {}", why.word(), why.sentence()),
         Decision::Held(_)
