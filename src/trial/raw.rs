@@ -101,6 +101,7 @@ pub(super) struct Expected {
     pub(super) duration: Option<Span>,
     pub(super) storage: Option<String>,
     pub(super) notify: Option<Vec<String>>,
+    pub(super) left_out: Option<Vec<String>>,
 }
 
 /// An entry of a filter, its places filled.
@@ -112,6 +113,7 @@ pub(super) struct Entry {
     pub(super) remote_ip: Option<Placed<String>>,
     pub(super) local_port: Option<Placed<String>>,
     pub(super) remote_port: Option<Placed<String>>,
+    pub(super) mac: Option<Placed<String>>,
 }
 
 /// A capture that has ended since the step before.

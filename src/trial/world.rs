@@ -221,6 +221,10 @@ impl<'a> World<'a> {
                 }
                 Some(Input::Engine(self.engine.begin(&capture)))
             }
+            Action::Extend { capture, duration } => {
+                self.engine.extend(&capture, duration);
+                None
+            }
             Action::Stop { capture, reason } => {
                 let ended = self.engine.stop(&capture, reason, self.now().wall)?;
                 Some(self.over(ended, happened))
