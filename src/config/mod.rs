@@ -118,6 +118,14 @@ impl Config {
         Ok(config)
     }
 
+    /// The embedded default alone, without rules: the same on every host, but for what is recorded.
+    ///
+    /// # Errors
+    /// The host's interfaces cannot be read.
+    pub fn built_in() -> Result<Self, Vec<Problem>> {
+        settings::built_in()
+    }
+
     /// Loads it again from where it came from; `self` is not changed. Blocks as
     /// [`load`](Self::load) does.
     ///
