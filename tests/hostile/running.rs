@@ -242,8 +242,9 @@ fn no_text_of_an_event_leaves_its_place_in_a_file_a_name_or_a_notice() {
     for text in corpus::short() {
         let outcomes = send(&worker, "json", &event(text)).unwrap();
         assert_eq!(outcomes.len(), 2, "{text:?}: {outcomes:?}");
-        let begun = outcomes.iter().find_map(|outcome| outcome["decision"]["capture"].as_str());
-        texts.insert(begun.unwrap_or_else(|| panic!("{text:?}: {outcomes:?}")).to_owned(), text);
+        let begun = outcomes.iter().filter_map(|outcome| outcome["decision"]["capture"].as_str());
+        let [begun] = begun.collect::<Vec<_>>()[..] else { panic!("{text:?}: {outcomes:?}") };
+        texts.insert(begun.to_owned(), text);
     }
     let captures = wait::until("all captures to be stored", PATIENCE, || {
         let captures = captures(&worker);
@@ -261,6 +262,11 @@ fn no_text_of_an_event_leaves_its_place_in_a_file_a_name_or_a_notice() {
 /// Every name is of our making, and what a file says of itself is the sender's text, harmless.
 fn stored_files(worker: &Worker, captures: &[Value], texts: &BTreeMap<String, &str>) {
     let stored = files(&worker.folder().join("stored"));
+    for capture in captures {
+        let [segment] = &capture["segments"].as_array().unwrap()[..] else { panic!("{capture:#}") };
+        let object = worker.folder().join("stored").join(segment["object"].as_str().unwrap());
+        assert!(stored.contains(&object), "{capture:#}");
+    }
     assert_eq!(stored.len(), captures.len());
     let allowed: BTreeSet<&str> =
         ["stored", "state", "config.yaml", "rules.yaml", "worker.log", "control.sock"].into();
