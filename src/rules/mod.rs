@@ -68,8 +68,7 @@ pub struct Settings {
     pub dry_run: bool,
 }
 
-/// What another event of a group does to the capture that runs for it; see
-/// [`WhileRunning`](crate::model::WhileRunning).
+/// What another event of a group does to the capture that runs for it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum OnRunning {
