@@ -18,7 +18,7 @@ impl RuleSet {
             .collect()
     }
 
-    fn verdict(&self, rule: &Rule, event: &Event) -> Verdict {
+    pub(super) fn verdict(&self, rule: &Rule, event: &Event) -> Verdict {
         let group = digest::group_key(rule, event);
         match event.status {
             Status::Resolved => Verdict::Resolved { rule: rule.name.clone(), group },
@@ -69,7 +69,7 @@ impl RuleSet {
 }
 
 impl Rule {
-    fn matches(&self, event: &Event) -> bool {
+    pub(super) fn matches(&self, event: &Event) -> bool {
         (self.sources.is_empty() || self.sources.contains(&event.source))
             && self.matchers.iter().all(|matcher| matcher.holds(event))
     }

@@ -41,6 +41,8 @@ pub(super) enum Error {
 /// One condition on one label.
 #[derive(Clone, Debug)]
 pub(super) struct Matcher {
+    /// As the rule file has it.
+    text: String,
     label: String,
     negated: bool,
     test: Test,
@@ -72,6 +74,16 @@ impl Matcher {
         }
     }
 
+    /// As the rule file has it.
+    pub(super) fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// The label that it asks for.
+    pub(super) fn label(&self) -> &str {
+        &self.label
+    }
+
     pub(super) fn parse(text: &str) -> Result<Self, Error> {
         let text = text.trim();
         let (label, rest) = if text.starts_with('"') {
@@ -92,7 +104,7 @@ impl Matcher {
             "=~" | "!~" => Test::Matches(anchored(&value)?),
             _ => Test::Equals(value),
         };
-        Ok(Self { label, negated: operator.starts_with('!'), test })
+        Ok(Self { text: text.to_owned(), label, negated: operator.starts_with('!'), test })
     }
 }
 

@@ -10,6 +10,7 @@
 mod compile;
 mod decide;
 mod digest;
+mod explain;
 mod index;
 mod limits;
 mod load;

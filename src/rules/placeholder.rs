@@ -123,6 +123,11 @@ impl Placeholder {
         })
     }
 
+    /// The label that fills it.
+    pub(super) fn label(&self) -> &str {
+        &self.label
+    }
+
     fn read(&self, text: &str) -> Option<Value> {
         match self.kind {
             Type::Ip => {
@@ -198,7 +203,7 @@ fn is_label(label: &str) -> bool {
 }
 
 /// An event's text as it may be shown: printable ASCII, the rest escaped, cut.
-fn escaped(text: &str) -> String {
+pub(super) fn escaped(text: &str) -> String {
     let mut shown: String =
         text.chars().take(MAX_SHOWN_CHARS).flat_map(char::escape_default).collect();
     if text.chars().nth(MAX_SHOWN_CHARS).is_some() {
