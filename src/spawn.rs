@@ -17,6 +17,18 @@ pub fn thread<T: Send + 'static>(
     std::thread::Builder::new().name(name.to_owned()).spawn(body)
 }
 
+/// Starts a named thread with a stack of so many bytes, for work that goes deep into it.
+///
+/// # Errors
+/// The operating system could not create the thread.
+pub fn thread_with_stack<T: Send + 'static>(
+    name: &str,
+    stack_bytes: usize,
+    body: impl FnOnce() -> T + Send + 'static,
+) -> io::Result<ThreadHandle<T>> {
+    std::thread::Builder::new().name(name.to_owned()).stack_size(stack_bytes).spawn(body)
+}
+
 /// Starts an async task. The name is for its log span.
 pub fn task<F>(name: &'static str, body: F) -> JoinHandle<F::Output>
 where

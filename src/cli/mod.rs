@@ -14,6 +14,7 @@ mod manual;
 mod output;
 mod recorder;
 mod reload;
+mod rules;
 mod run;
 mod status;
 mod storage;
@@ -64,6 +65,9 @@ enum Command {
     /// Show the recorders: what is held in memory, and how far back it reaches.
     #[command(subcommand)]
     Recorder(recorder::Command),
+    /// Test the rules.
+    #[command(subcommand)]
+    Rules(rules::Command),
     /// Show the storages, and whether they can be used.
     #[command(subcommand)]
     Storage(storage::Command),
@@ -129,6 +133,8 @@ pub enum Error {
     Download(#[from] DownloadError),
     #[error("cannot write to {path}")]
     Written { path: PathBuf, source: io::Error },
+    #[error("{failed} of {all} tests failed")]
+    Tests { failed: usize, all: usize },
     #[error("{0} of the findings keep the worker from its work")]
     Findings(usize),
 }
@@ -170,6 +176,7 @@ impl Error {
             | Self::Storages(_)
             | Self::NotWhole { .. }
             | Self::Written { .. }
+            | Self::Tests { .. }
             | Self::Findings(_) => Exit::Failed,
         }
     }
@@ -199,6 +206,7 @@ impl Arguments {
             Command::Event(command) => ask(event::run(command)),
             Command::Capture(command) => ask(capture::run(command)),
             Command::Recorder(command) => ask(recorder::run(command)),
+            Command::Rules(command) => rules::run(command),
             Command::Storage(command) => ask(storage::run(command)),
             Command::Reload(reach) => ask(reload::run(&reach)),
             Command::Doctor(arguments) => ask(doctor::run(&arguments)),

@@ -8,6 +8,7 @@
 mod ceilings;
 mod check;
 mod environment;
+mod host;
 mod interfaces;
 mod listen;
 mod notes;
@@ -113,6 +114,14 @@ impl Config {
         let mut config = settings::load(found, environment)?;
         config.origin.asked = path.map(Path::to_owned);
         Ok(config)
+    }
+
+    /// The embedded default alone, without rules: the same on every host, but for what is recorded.
+    ///
+    /// # Errors
+    /// The host's interfaces cannot be read.
+    pub fn built_in() -> Result<Self, Vec<Problem>> {
+        settings::built_in()
     }
 
     /// Loads it again from where it came from; `self` is not changed. Blocks as

@@ -1,43 +1,61 @@
 //! What the rules make of an event.
 
-use crate::model::{CapturePlan, Event, Placing, Policy, Proposal, Refusal, Status, Verdict};
+use crate::model::{CapturePlan, Event, Placing, Proposal, Refusal, Status, Verdict};
 use crate::rules::placeholder::Placeholder;
 use crate::rules::shown::event_json;
+use crate::rules::when::Facts;
 use crate::rules::{Rule, RuleSet, digest};
 
 impl RuleSet {
-    /// The word of every rule that matches, in the order of the set; none where none matches. All
-    /// matching rules act, each for itself.
+    /// The word of every rule that the event concerns, in the order of the set; none where it concerns
+    /// none. All of them act, each for itself.
     pub fn decide(&self, event: &Event) -> Vec<Verdict> {
+        let facts = Facts::of(event);
         self.index
             .candidates(event)
             .into_iter()
             .map(|position| &self.rules[position])
-            .filter(|rule| rule.matches(event))
-            .map(|rule| self.verdict(rule, event))
+            .filter(|rule| rule.concerns(event, &self.host))
+            .filter_map(|rule| self.verdict(rule, event, &facts))
             .collect()
     }
 
-    pub(super) fn verdict(&self, rule: &Rule, event: &Event) -> Verdict {
-        let group = digest::group_key(rule, event);
-        match event.status {
-            Status::Resolved => Verdict::Resolved { rule: rule.name.clone(), group },
-            Status::Firing => match self.plan(rule, event) {
-                Ok(plan) => {
-                    let policy = Policy { cooldown: rule.cooldown, ..Policy::default() };
-                    Verdict::Capture(Box::new(Proposal { group, policy, plan }))
-                }
-                Err(why) => {
-                    let reason = format!("rule `{}`: {why}", rule.name);
-                    Verdict::Refused {
-                        rule: rule.name.clone(),
-                        notify: rule.notify.clone(),
-                        cause: Refusal::Plan,
-                        reason,
-                    }
-                }
-            },
+    /// The word of a rule that the event concerns; none where its condition does not hold, and nothing
+    /// waits for it.
+    pub(super) fn verdict(&self, rule: &Rule, event: &Event, facts: &Facts<'_>) -> Option<Verdict> {
+        let name = || rule.name.clone();
+        // The end of an alert ends what runs and waits, whatever holds by now.
+        if event.status == Status::Resolved {
+            let group = digest::group_key(rule, event);
+            return Some(Verdict::Resolved { rule: name(), group });
         }
+        let refused = |cause, why: String| Verdict::Refused {
+            rule: name(),
+            notify: rule.notify.clone(),
+            cause,
+            reason: format!("rule `{}`: {why}", rule.name),
+        };
+        match rule.condition_holds(facts) {
+            Ok(true) => {}
+            Ok(false) => {
+                return rule.policy.hold.map(|_| Verdict::Unmet {
+                    rule: name(),
+                    group: digest::group_key(rule, event),
+                });
+            }
+            Err(why) => return Some(refused(Refusal::Condition, why)),
+        }
+        if !rule.is_active(event.received_at) {
+            return Some(Verdict::Inactive { rule: name(), notify: rule.notify.clone() });
+        }
+        Some(match self.plan(rule, event) {
+            Ok(plan) => Verdict::Capture(Box::new(Proposal {
+                group: digest::group_key(rule, event),
+                policy: rule.policy.clone(),
+                plan,
+            })),
+            Err(why) => refused(Refusal::Plan, why),
+        })
     }
 
     /// The plan, or why there can be none for this event.
@@ -53,10 +71,10 @@ impl RuleSet {
             event: event.id.clone(),
             event_name: event.name.clone(),
             event_json: event_json(event),
-            host: self.host.clone(),
+            host: self.host.name.clone(),
             interfaces,
             trigger_at: event.received_at,
-            look_back: rule.template.look_back,
+            look_back: rule.template.look_back.fill(event, &fill)?,
             filter: rule.template.filter(&fill)?,
             limits: rule.template.limits,
             file: rule.template.file,
@@ -68,13 +86,6 @@ impl RuleSet {
     }
 }
 
-impl Rule {
-    pub(super) fn matches(&self, event: &Event) -> bool {
-        (self.sources.is_empty() || self.sources.contains(&event.source))
-            && self.matchers.iter().all(|matcher| matcher.holds(event))
-    }
-}
-
 #[cfg(test)]
 pub(super) mod tests {
     use std::time::Duration;
@@ -82,7 +93,7 @@ pub(super) mod tests {
     use super::*;
     use crate::clock::WallTime;
     use crate::model::{EventId, FileForm, OnResolved};
-    use crate::rules::{Defaults, Known, Settings, load};
+    use crate::rules::{Defaults, Host, Known, OnRunning, Settings, load};
 
     /// A firing event of the source `plant` with these labels.
     pub(in crate::rules) fn event(labels: &[(&str, &str)]) -> Event {
@@ -113,7 +124,7 @@ pub(super) mod tests {
             interfaces: vec!["eth0".to_owned()],
             duration: Duration::from_secs(5 * 3_600),
             bytes: 1 << 30,
-            host: "edge-7".to_owned(),
+            host: Host::new("edge-7", [("role".into(), "edge".into())].into(), ["10.0.0.7"]),
         }
     }
 
@@ -129,10 +140,12 @@ pub(super) mod tests {
             segments: None,
             file: FileForm::default(),
             on_resolved: OnResolved::Keep,
+            while_running: OnRunning::Ignore,
+            max_duration: None,
             storage: "local".to_owned(),
             notify: vec!["bus".to_owned()],
         };
-        match load(&Settings { paths: vec![path], defaults }, &known()) {
+        match load(&Settings { paths: vec![path], defaults, dry_run: false }, &known()) {
             Ok(rules) => rules,
             Err(problems) => panic!("{}", problems[0]),
         }

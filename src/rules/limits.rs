@@ -1,12 +1,16 @@
 //! What a rule says of its limits, over what it inherits.
 
 use std::fmt;
+use std::time::Duration;
 
 use crate::model::{Limits, SegmentLimits};
 use crate::rules::segments::{SegmentsKey, SegmentsMistake, segments};
 use crate::rules::{Defaults, Known, raw};
 use crate::units::{Bytes, Span};
 use crate::yaml::Place;
+
+/// How many times its duration an extended capture goes on, where nothing else is said.
+const EXTENSION: u32 = 5;
 
 /// Something wrong with a limit.
 pub(super) struct Mistake {
@@ -27,12 +31,12 @@ pub(super) fn read(
     if let Some(given) = &raw.duration {
         duration = given.value.0;
         let ceiling = Span(known.duration);
-        mistakes.extend(check("duration", given.place, given.value, ceiling));
+        mistakes.extend(check(["duration"; 2], given.place, given.value, ceiling));
     }
     let mut bytes = defaults.bytes;
     if let Some(given) = &raw.bytes {
         bytes = given.value.0;
-        mistakes.extend(check("bytes", given.place, given.value, Bytes(known.bytes)));
+        mistakes.extend(check(["bytes"; 2], given.place, given.value, Bytes(known.bytes)));
     }
     if let Some(packets) = &raw.packets
         && packets.value == 0
@@ -58,8 +62,37 @@ pub(super) fn read(
     }
 }
 
+/// How long after its trigger a capture of `duration` may go on where events extend it.
+pub(super) fn max_duration(
+    raw: &raw::Limits,
+    duration: Duration,
+    defaults: &Defaults,
+    known: &Known,
+    mistakes: &mut Vec<Mistake>,
+) -> Duration {
+    let mut up_to = defaults.max_duration.unwrap_or(duration.saturating_mul(EXTENSION));
+    if let Some(given) = &raw.max_duration {
+        up_to = given.value.0;
+        let names = ["max_duration", "duration"];
+        let mistake = check(names, given.place, given.value, Span(known.duration));
+        let is_well = mistake.is_none();
+        mistakes.extend(mistake);
+        if is_well && up_to < duration {
+            let (most, least) = (given.value, Span(duration));
+            mistakes.push(Mistake {
+                place: given.place,
+                message: format!("limits.max_duration {most} is below limits.duration {least}"),
+                hint: "raise it, or lower limits.duration".to_owned(),
+            });
+        }
+    }
+    // An inherited one that is shorter than the rule's own duration extends nothing.
+    up_to.max(duration).min(known.duration)
+}
+
+/// `names` are those of the limit and of its ceiling.
 fn check<T: fmt::Display + Ord + Copy + Default>(
-    name: &str,
+    [name, ceiling_name]: [&str; 2],
     place: Place,
     given: T,
     ceiling: T,
@@ -71,7 +104,7 @@ fn check<T: fmt::Display + Ord + Copy + Default>(
         )
     } else if given > ceiling {
         (
-            format!("limits.{name} {given} is above ceilings.{name} {ceiling}"),
+            format!("limits.{name} {given} is above ceilings.{ceiling_name} {ceiling}"),
             "lower it here, or raise the ceiling in the configuration",
         )
     } else {

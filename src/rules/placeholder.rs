@@ -5,9 +5,11 @@
 
 use std::fmt;
 use std::net::IpAddr;
+use std::time::Duration;
 
 use crate::filter::{Addresses, Ports};
 use crate::model::Event;
+use crate::units::Span;
 
 /// The most characters of an event's value that a refusal shows.
 const MAX_SHOWN_CHARS: usize = 64;
@@ -35,6 +37,7 @@ pub(super) enum Type {
     Cidr,
     Port,
     Iface,
+    Duration,
 }
 
 impl Type {
@@ -44,6 +47,7 @@ impl Type {
             Self::Cidr => "cidr",
             Self::Port => "port",
             Self::Iface => "iface",
+            Self::Duration => "duration",
         }
     }
 
@@ -53,6 +57,7 @@ impl Type {
             Self::Cidr => "a network such as 192.0.2.0/24",
             Self::Port => "a port from 1 to 65535",
             Self::Iface => "the name of an interface",
+            Self::Duration => "a duration such as 30s",
         }
     }
 }
@@ -64,6 +69,7 @@ pub(super) enum Value {
     Ports(Ports),
     /// Letters, digits, `.`, `_` and `-`, at most 15, beginning with a letter or digit.
     Interface(String),
+    Duration(Duration),
 }
 
 /// A parsed placeholder.
@@ -147,6 +153,7 @@ impl Placeholder {
                 Some(Value::Ports(Ports { first: port, last: port }))
             }
             Type::Iface => is_interface(text).then(|| Value::Interface(text.to_owned())),
+            Type::Duration => text.parse::<Span>().ok().map(|span| Value::Duration(span.0)),
         }
     }
 
@@ -158,6 +165,7 @@ impl Placeholder {
             Type::Cidr => Value::Addresses(network(documentation(0), 24)),
             Type::Port => Value::Ports(Ports { first: 1, last: 1 }),
             Type::Iface => Value::Interface("lo".to_owned()),
+            Type::Duration => Value::Duration(Duration::from_secs(1)),
         }
     }
 }

@@ -1,9 +1,8 @@
 //! What a rule captures, with the places that an event fills still open.
 
-use std::time::Duration;
-
 use crate::filter::{Addresses, Entry, Filter, Ports, Protocol};
 use crate::model::{FileForm, Limits};
+use crate::rules::look_back::LookBack;
 use crate::rules::placeholder::{Placeholder, Value};
 
 /// A rule's capture.
@@ -11,7 +10,7 @@ use crate::rules::placeholder::{Placeholder, Value};
 pub(super) struct Template {
     /// Absent: all that are recorded.
     pub(super) interfaces: Option<Vec<Name>>,
-    pub(super) look_back: Duration,
+    pub(super) look_back: LookBack,
     pub(super) entries: Vec<EntryTemplate>,
     /// Never holds a placeholder.
     pub(super) expression: Option<String>,
@@ -98,7 +97,7 @@ impl Template {
                 Name::Given(name) => name.clone(),
                 Name::Open(placeholder) => match fill(placeholder)? {
                     Value::Interface(name) => name,
-                    Value::Addresses(_) | Value::Ports(_) => return Err(mistyped(placeholder)),
+                    _ => return Err(mistyped(placeholder)),
                 },
             };
             if !interfaces.contains(&interface) {
@@ -114,7 +113,7 @@ fn fill_addresses(field: &Field<Addresses>, fill: &Fill<'_>) -> Result<Vec<Addre
         Field::Given(alternatives) => Ok(alternatives.clone()),
         Field::Open(placeholder) => match fill(placeholder)? {
             Value::Addresses(addresses) => Ok(vec![addresses]),
-            Value::Ports(_) | Value::Interface(_) => Err(mistyped(placeholder)),
+            _ => Err(mistyped(placeholder)),
         },
     }
 }
@@ -124,7 +123,7 @@ fn fill_ports(field: &Field<Ports>, fill: &Fill<'_>) -> Result<Vec<Ports>, Strin
         Field::Given(alternatives) => Ok(alternatives.clone()),
         Field::Open(placeholder) => match fill(placeholder)? {
             Value::Ports(ports) => Ok(vec![ports]),
-            Value::Addresses(_) | Value::Interface(_) => Err(mistyped(placeholder)),
+            _ => Err(mistyped(placeholder)),
         },
     }
 }

@@ -1,0 +1,68 @@
+//! When a rule is active, and when its schedule is due.
+
+use crate::clock::calendar::{Cron, Zone};
+use crate::rules::active::{Active, Schedule, text_of};
+use crate::rules::compile::here::Here;
+use crate::rules::raw;
+use crate::yaml::Placed;
+
+/// The most cron expressions that say when one rule is active: each is asked at each of its events.
+const MAX_CRONS: usize = 32;
+
+/// The zone of expressions that name none.
+const DEFAULT_ZONE: &str = "UTC";
+
+impl Here<'_, '_> {
+    pub(super) fn active(&mut self, raw: &raw::Active) -> Option<Active> {
+        let texts = &raw.cron.value.0;
+        if raw.cron.whole && texts.is_empty() {
+            self.note(raw.cron.place, "no time is named")
+                .set_hint("name one, as in \"* * 8-18 * * Mon-Fri\"");
+        }
+        if texts.len() > MAX_CRONS {
+            let message = format!("these are {} expressions; at most {MAX_CRONS}", texts.len());
+            self.note(raw.cron.place, message)
+                .set_hint("say more with each, as in 8-18 or Mon,Wed");
+        }
+        let zone = self.zone(raw.timezone.as_ref());
+        let crons: Vec<Cron> =
+            texts.iter().take(MAX_CRONS).filter_map(|text| self.cron(text)).collect();
+        let text = text_of(texts.iter().map(|text| text.value.as_str()), name(&raw.timezone));
+        Some(Active { crons, zone: zone?, text })
+    }
+
+    pub(super) fn schedule(&mut self, rule: &raw::Rule) -> Option<Schedule> {
+        let raw = &rule.schedule.as_ref()?.value;
+        for place in rule.capture.open_places() {
+            self.note(place, "a placeholder cannot stand in a rule with a `schedule`")
+                .set_hint("its events have no labels that could fill it; write a value");
+        }
+        let zone = self.zone(raw.timezone.as_ref());
+        let cron = self.cron(&raw.cron);
+        let text = text_of([raw.cron.value.as_str()], name(&raw.timezone));
+        Some(Schedule { cron: cron?, zone: zone?, text })
+    }
+
+    fn cron(&mut self, text: &Placed<String>) -> Option<Cron> {
+        match Cron::parse(&text.value) {
+            Ok(cron) => return Some(cron),
+            Err(error) => drop(self.note(text.place, error)),
+        }
+        None
+    }
+
+    fn zone(&mut self, name: Option<&Placed<String>>) -> Option<Zone> {
+        match Zone::parse(name.map_or(DEFAULT_ZONE, |name| &name.value)) {
+            Ok(zone) => return Some(zone),
+            Err(error) => {
+                let name = name.expect("the default zone is one; a test loads it");
+                drop(self.note(name.place, error));
+            }
+        }
+        None
+    }
+}
+
+fn name(zone: &Option<Placed<String>>) -> &str {
+    zone.as_ref().map_or(DEFAULT_ZONE, |zone| &zone.value)
+}
