@@ -135,7 +135,7 @@ rules: [rules]
 dry_run: true
 defaults:
   capture: { look_back: 20s, limits: { duration: 90s, max_duration: 3m, bytes: 100MiB, segment_bytes: 20MiB, \
-keep_segments: 5 }, format: pcap, compression: zstd }
+keep_segments: 5 }, format: pcap, compression: zstd, on_missing: capture_without }
   storage: archive
   notify: [bus]
   on_resolved: stop
@@ -293,12 +293,13 @@ const KEYS: &[(&str, &str, &str)] = &[
     ("defaults.storage", "storage: archive", "storage: local"),
     ("defaults.notify", "[bus]", "[team]"),
     ("defaults.capture.look_back", "20s", "21s"),
+    ("defaults.capture.on_missing", "on_missing: capture_without", "on_missing: refuse"),
     ("defaults.capture.limits.duration", "duration: 90s", "duration: 91s"),
     ("defaults.capture.limits.bytes", "100MiB", "101MiB"),
     ("defaults.capture.limits.segment_bytes", "20MiB", "19MiB"),
     ("defaults.capture.limits.keep_segments", "keep_segments: 5", "keep_segments: 4"),
     ("defaults.capture.format", "format: pcap,", "format: pcapng,"),
-    ("defaults.capture.compression", "compression: zstd", "compression: none"),
+    ("defaults.capture.compression", "compression: zstd,", "compression: none,"),
     ("defaults.on_resolved", "on_resolved: stop", "on_resolved: keep"),
     ("ceilings.spool", "spool: 8GiB", "spool: 9GiB"),
     ("ceilings.free_disk", "free_disk: 10%", "free_disk: 11%"),

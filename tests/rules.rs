@@ -12,7 +12,7 @@ use hindsight::model::{
     Compression, Event, EventId, FileForm, FileFormat, OnResolved, Proposal, Quota, Refusal,
     SegmentLimits, Status, Times, Verdict, WhileRunning,
 };
-use hindsight::rules::{Defaults, Host, Known, OnRunning, RuleSet, Settings, load};
+use hindsight::rules::{Defaults, Host, Known, OnMissing, OnRunning, RuleSet, Settings, load};
 
 fn set(names: &[&str]) -> BTreeSet<String> {
     names.iter().map(|name| (*name).to_owned()).collect()
@@ -45,6 +45,7 @@ fn defaults() -> Defaults {
         on_resolved: OnResolved::Keep,
         while_running: OnRunning::Ignore,
         max_duration: None,
+        on_missing: OnMissing::Refuse,
         storage: "local".to_owned(),
         notify: Vec::new(),
     }
@@ -326,7 +327,7 @@ const MISTAKES: &[(&[&str], &str)] = &[
     (&["capture: { look_back: { from: starts_at } }"], "net.yaml:5:27: the key `by` is missing"),
     (
         &["capture: { look_back: [30s] }"],
-        "net.yaml:5:27: expected a duration, or { from: starts_at, by: DURATION }, found a list",
+        "net.yaml:5:27: expected a duration, or { from: starts_at, by: DURATION }, found sequence",
     ),
     (
         &["capture: { look_back: \"${labels.x | port}\" }"],
@@ -690,6 +691,13 @@ fn an_extended_capture_is_bounded_by_the_rule_the_defaults_or_the_ceiling() {
     assert_eq!(extended(Some(seconds(90)), &["capture: { limits: { duration: 2m } }"]), up_to(120));
     let own = "capture: { limits: { max_duration: 70s } }";
     assert_eq!(extended(Some(seconds(90)), &[own]), up_to(70));
+    // A duration that the event gives counts like the rule's own.
+    let open = "capture: { limits: { duration: \"${labels.long | duration}\" } }";
+    let rules = load_text(&rule(&["while_running: extend", open])).unwrap();
+    let long = event(&[("alertname", "X"), ("long", "10m")]);
+    let verdicts = rules.decide(&long);
+    let [Verdict::Capture(proposal)] = &verdicts[..] else { panic!("{verdicts:?}") };
+    assert_eq!(proposal.policy.while_running, up_to(3_000));
     assert_eq!(extended(None, &["while_running: ignore"]), WhileRunning::Ignore);
     assert_eq!(extended(None, &["while_running: queue"]), WhileRunning::Queue);
 }
@@ -948,6 +956,8 @@ fn a_schedule_stands_beside_nothing_that_chooses_events() {
         ("{ look_back: \"${labels.x | duration}\" }", 27),
         ("{ interfaces: [\"${labels.x | iface}\"] }", 29),
         ("{ filters: [{ remote_ip: \"${labels.x | ip}\" }] }", 39),
+        ("{ filters: [{ mac: \"${labels.x | mac}\" }] }", 33),
+        ("{ limits: { duration: \"${labels.x | duration}\" } }", 36),
     ] {
         assert_eq!(
             problems(&scheduled(&[&format!("capture: {capture}")])),

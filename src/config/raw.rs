@@ -22,7 +22,7 @@ pub(super) use storages::{Azure, Http, S3, Storage, Verify};
 use super::interfaces::Interfaces;
 use super::listen::RawListen;
 use crate::model::{Compression, FileFormat, OnResolved};
-use crate::rules::OnRunning;
+use crate::rules::{OnMissing, OnRunning};
 use crate::telemetry::LogFormat;
 use crate::units::{Bytes, Span};
 use crate::yaml::{List, Named, Placed, Version};
@@ -103,6 +103,7 @@ pub(super) struct Defaults {
 #[serde(deny_unknown_fields)]
 pub(super) struct DefaultCapture {
     pub(super) look_back: Option<Placed<Span>>,
+    pub(super) on_missing: Option<OnMissing>,
     #[serde(default)]
     pub(super) limits: DefaultLimits,
     pub(super) format: Option<FileFormat>,

@@ -197,6 +197,7 @@ impl Reader<'_> {
         let bytes = or_default(limits.bytes.as_ref(), default_limits.bytes.as_ref());
         let on_resolved = given.on_resolved.or(default.on_resolved).unwrap_or_default();
         let while_running = given.while_running.or(default.while_running).unwrap_or_default();
+        let on_missing = capture.on_missing.or(default_capture.on_missing).unwrap_or_default();
         let look_back = or_default(capture.look_back.as_ref(), default_capture.look_back.as_ref());
         let max_duration = limits.max_duration.clone().or(default_limits.max_duration.clone());
         let file = FileForm {
@@ -226,6 +227,7 @@ impl Reader<'_> {
             on_resolved,
             while_running,
             max_duration: max_duration.map(|most| most.value.0),
+            on_missing,
             storage,
             notify: notify.into_iter().map(|name| name.value).collect(),
         }

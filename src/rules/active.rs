@@ -1,5 +1,7 @@
 //! When a rule is active, and when a schedule is due: cron expressions in a time zone.
 
+use std::fmt;
+
 use crate::clock::WallTime;
 use crate::clock::calendar::{Cron, Zone};
 
@@ -9,8 +11,6 @@ pub(super) struct Active {
     /// One of them is enough.
     pub(super) crons: Vec<Cron>,
     pub(super) zone: Zone,
-    /// As people read it.
-    pub(super) text: String,
 }
 
 impl Active {
@@ -19,17 +19,25 @@ impl Active {
     }
 }
 
+impl fmt::Display for Active {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, cron) in self.crons.iter().enumerate() {
+            let between = if index == 0 { "" } else { "; " };
+            write!(f, "{between}{cron}")?;
+        }
+        write!(f, " ({})", self.zone)
+    }
+}
+
 /// When a rule makes events of its own.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Schedule {
     pub(super) cron: Cron,
     pub(super) zone: Zone,
-    /// As people read it.
-    pub(super) text: String,
 }
 
-/// A cron expression or several of them, with their zone, as people read it.
-pub(super) fn text_of<'a>(crons: impl IntoIterator<Item = &'a str>, zone: &str) -> String {
-    let crons: Vec<&str> = crons.into_iter().collect();
-    format!("{} ({zone})", crons.join("; "))
+impl fmt::Display for Schedule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.cron, self.zone)
+    }
 }

@@ -38,7 +38,7 @@ impl Rule {
     pub(super) fn concerns(&self, event: &Event, host: &Host) -> bool {
         self.idle.is_none()
             && self.takes_source(event)
-            && self.matchers.iter().all(|matcher| matcher.holds(event))
+            && self.matchers().iter().all(|matcher| matcher.holds(event))
             && self.means_host(event, host)
     }
 

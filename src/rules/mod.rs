@@ -14,6 +14,7 @@ mod decide;
 mod describe;
 mod digest;
 mod explain;
+mod filling;
 mod host;
 mod index;
 mod limits;
@@ -37,11 +38,13 @@ use crate::clock::calendar::{Cron, Zone};
 use crate::model::{FileForm, OnResolved, Policy, SegmentLimits};
 use crate::rules::active::{Active, Schedule};
 use crate::rules::index::Index;
+use crate::rules::limits::Extension;
 use crate::rules::matcher::Matcher;
 use crate::rules::template::Template;
 use crate::rules::when::Condition;
 
 pub use describe::RuleInfo;
+pub use filling::OnMissing;
 pub use host::Host;
 pub use load::{files_of, load};
 pub use look_back::MAX_LOOK_BACK;
@@ -92,6 +95,8 @@ pub struct Defaults {
     /// How long after its trigger a capture may go on where events extend it. Absent: a multiple of
     /// its duration.
     pub max_duration: Option<Duration>,
+    /// What a label does that cannot fill its place.
+    pub on_missing: OnMissing,
     pub storage: String,
     pub notify: Vec<String>,
 }
@@ -185,7 +190,9 @@ struct Rule {
     schedule: Option<Schedule>,
     /// Names of labels; empty means the event's fingerprint.
     group_by: Vec<String>,
+    /// As it is for a capture of the rule's own duration.
     policy: Policy,
+    extension: Extension,
     on_resolved: OnResolved,
     template: Template,
     storage: String,

@@ -7,8 +7,8 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, Error, MapAccess, Visitor};
 
 use crate::model::{Compression, FileFormat, OnResolved};
-use crate::rules::OnRunning;
-use crate::units::{Bytes, Span};
+use crate::rules::{OnMissing, OnRunning};
+use crate::units::{self, Bytes, Span};
 use crate::yaml::{List, Place, Placed, Version};
 
 #[derive(Debug, Deserialize)]
@@ -89,6 +89,7 @@ pub(super) struct Schedule {
 pub(super) struct Capture {
     pub(super) interfaces: Option<Placed<Vec<Placed<String>>>>,
     pub(super) look_back: Option<Placed<LookBack>>,
+    pub(super) on_missing: Option<OnMissing>,
     #[serde(default)]
     pub(super) filters: Vec<Placed<Entry>>,
     pub(super) bpf: Option<Placed<String>>,
@@ -101,8 +102,8 @@ pub(super) struct Capture {
 /// How far back a capture reaches.
 #[derive(Debug)]
 pub(super) enum LookBack {
-    /// A duration before the event, or a placeholder for one.
-    Text(String),
+    /// A duration before the event.
+    Length(OpenSpan),
     /// A duration before what the event names.
     From(Before),
 }
@@ -134,7 +135,7 @@ impl<'de> Deserialize<'de> for LookBack {
             }
 
             fn visit_str<E: Error>(self, text: &str) -> Result<LookBack, E> {
-                Ok(LookBack::Text(text.to_owned()))
+                OpenSpan::try_from(text.to_owned()).map(LookBack::Length).map_err(E::custom)
             }
 
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<LookBack, A::Error> {
@@ -154,13 +155,20 @@ pub(super) struct Entry {
     pub(super) remote_ip: Option<Placed<String>>,
     pub(super) local_port: Option<Placed<String>>,
     pub(super) remote_port: Option<Placed<String>>,
+    pub(super) mac: Option<Placed<String>>,
 }
 
 impl Entry {
     /// The texts of its fields, where they are given.
     pub(super) fn texts(&self) -> impl Iterator<Item = &Placed<String>> {
-        let fields =
-            [&self.protocol, &self.local_ip, &self.remote_ip, &self.local_port, &self.remote_port];
+        let fields = [
+            &self.protocol,
+            &self.local_ip,
+            &self.remote_ip,
+            &self.local_port,
+            &self.remote_port,
+            &self.mac,
+        ];
         fields.into_iter().flatten()
     }
 }
@@ -171,22 +179,43 @@ impl Capture {
         let interfaces = self.interfaces.iter().flat_map(|names| &names.value);
         let fields = self.filters.iter().flat_map(|entry| entry.value.texts());
         let texts = interfaces.chain(fields).map(|text| (text.value.as_str(), text.place));
+        let open = texts.filter(|(text, _)| text.contains("${")).map(|(_, place)| place);
         let look_back = self.look_back.iter().filter_map(|given| match &given.value {
-            LookBack::Text(text) => Some((text.as_str(), given.place)),
-            LookBack::From(_) => None,
+            LookBack::Length(OpenSpan::Open(_)) => Some(given.place),
+            LookBack::Length(OpenSpan::Given(_)) | LookBack::From(_) => None,
         });
-        texts.chain(look_back).filter(|(text, _)| text.contains("${")).map(|(_, place)| place)
+        let duration = self.limits.duration.iter().filter_map(|given| match &given.value {
+            OpenSpan::Open(_) => Some(given.place),
+            OpenSpan::Given(_) => None,
+        });
+        open.chain(look_back).chain(duration)
     }
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Limits {
-    pub(super) duration: Option<Placed<Span>>,
+    pub(super) duration: Option<Placed<OpenSpan>>,
     pub(super) max_duration: Option<Placed<Span>>,
     pub(super) bytes: Option<Placed<Bytes>>,
     pub(super) packets: Option<Placed<u64>>,
     pub(super) bytes_per_packet: Option<u32>,
     pub(super) segment_bytes: Option<Placed<Bytes>>,
     pub(super) keep_segments: Option<Placed<u32>>,
+}
+
+/// A duration, or the placeholder of one.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(try_from = "String")]
+pub(super) enum OpenSpan {
+    Given(Span),
+    Open(String),
+}
+
+impl TryFrom<String> for OpenSpan {
+    type Error = units::Error;
+
+    fn try_from(text: String) -> Result<Self, units::Error> {
+        if text.contains("${") { Ok(Self::Open(text)) } else { text.parse().map(Self::Given) }
+    }
 }

@@ -1,16 +1,13 @@
 //! When a rule is active, and when its schedule is due.
 
 use crate::clock::calendar::{Cron, Zone};
-use crate::rules::active::{Active, Schedule, text_of};
+use crate::rules::active::{Active, Schedule};
 use crate::rules::compile::here::Here;
 use crate::rules::raw;
 use crate::yaml::Placed;
 
 /// The most cron expressions that say when one rule is active: each is asked at each of its events.
 const MAX_CRONS: usize = 32;
-
-/// The zone of expressions that name none.
-const DEFAULT_ZONE: &str = "UTC";
 
 impl Here<'_, '_> {
     pub(super) fn active(&mut self, raw: &raw::Active) -> Option<Active> {
@@ -27,8 +24,7 @@ impl Here<'_, '_> {
         let zone = self.zone(raw.timezone.as_ref());
         let crons: Vec<Cron> =
             texts.iter().take(MAX_CRONS).filter_map(|text| self.cron(text)).collect();
-        let text = text_of(texts.iter().map(|text| text.value.as_str()), name(&raw.timezone));
-        Some(Active { crons, zone: zone?, text })
+        Some(Active { crons, zone: zone? })
     }
 
     pub(super) fn schedule(&mut self, rule: &raw::Rule) -> Option<Schedule> {
@@ -39,8 +35,7 @@ impl Here<'_, '_> {
         }
         let zone = self.zone(raw.timezone.as_ref());
         let cron = self.cron(&raw.cron);
-        let text = text_of([raw.cron.value.as_str()], name(&raw.timezone));
-        Some(Schedule { cron: cron?, zone: zone?, text })
+        Some(Schedule { cron: cron?, zone: zone? })
     }
 
     fn cron(&mut self, text: &Placed<String>) -> Option<Cron> {
@@ -51,18 +46,15 @@ impl Here<'_, '_> {
         None
     }
 
+    /// The zone of that name, else UTC.
     fn zone(&mut self, name: Option<&Placed<String>>) -> Option<Zone> {
-        match Zone::parse(name.map_or(DEFAULT_ZONE, |name| &name.value)) {
+        let Some(name) = name else {
+            return Some(Zone::UTC);
+        };
+        match Zone::parse(&name.value) {
             Ok(zone) => return Some(zone),
-            Err(error) => {
-                let name = name.expect("the default zone is one; a test loads it");
-                drop(self.note(name.place, error));
-            }
+            Err(error) => drop(self.note(name.place, error)),
         }
         None
     }
-}
-
-fn name(zone: &Option<Placed<String>>) -> &str {
-    zone.as_ref().map_or(DEFAULT_ZONE, |zone| &zone.value)
 }

@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use crate::filter::{Addresses, Filter, Ports, Protocol};
+use crate::filter::{Addresses, Filter, Mac, Ports, Protocol};
 use crate::model::{FileForm, FileFormat, Limits};
 use crate::rules::compile::here::Here;
+use crate::rules::filling::{Filling, Length, OnMissing};
 use crate::rules::look_back::{LookBack, MAX_LOOK_BACK};
 use crate::rules::placeholder::{Placeholder, Type, Value, is_interface};
 use crate::rules::template::{EntryTemplate, Field, Name, Template};
@@ -19,63 +20,79 @@ type Parser<'p, T> = &'p dyn Fn(&str) -> Result<T, String>;
 impl<'a> Here<'_, 'a> {
     pub(super) fn template(&mut self, rule: &Placed<raw::Rule>) -> Template {
         let capture = &rule.value.capture;
-        let inherited = self.compiler.settings.defaults.look_back;
-        let look_back = capture.look_back.as_ref().map(|given| self.look_back(given));
+        let on_missing = self.compiler.settings.defaults.on_missing;
         let noted = self.compiler.problems.len();
+        let limits = self.limits(&capture.limits, rule.whole);
         let template = Template {
             interfaces: capture.interfaces.as_ref().map(|names| self.interfaces(names)),
-            look_back: look_back.unwrap_or(LookBack::Given(inherited)),
+            look_back: self.look_back(capture.look_back.as_ref()),
             entries: capture.filters.iter().map(|entry| self.entry(entry)).collect(),
             expression: capture.bpf.as_ref().map(|bpf| self.expression(bpf)),
-            limits: self.limits(&capture.limits, rule.whole),
+            duration: self.length(
+                ("limits.duration", false),
+                capture.limits.duration.as_ref().map(|given| (&given.value, given.place)),
+                limits.duration,
+            ),
+            limits,
             file: self.file(rule),
+            on_missing: capture.on_missing.unwrap_or(on_missing),
         };
         // Entries and expression are well each alone; together they can still be too long.
         let place = capture.bpf.as_ref().map(|bpf| bpf.place);
         if let (Some(place), true) = (place, self.compiler.problems.len() == noted)
             && !template.entries.is_empty()
         {
-            self.check_filter(place, template.filter(&sample));
+            let mut filling = Filling::new(&sample, OnMissing::Refuse);
+            self.check_filter(place, template.filter(&mut filling));
         }
         template
     }
 
-    fn look_back(&mut self, given: &Placed<raw::LookBack>) -> LookBack {
-        match &given.value {
-            raw::LookBack::From(raw::Before { by, .. }) => {
-                self.check_look_back(by.place, by.value);
-                LookBack::BeforeStart(by.value.0)
-            }
-            raw::LookBack::Text(text) => match Placeholder::parse(text, &[Type::Duration]) {
-                Ok(Some(placeholder)) => LookBack::Open(placeholder),
-                Ok(None) => LookBack::Given(self.look_back_span(given.place, text)),
-                Err(error) => {
-                    self.note(given.place, error);
-                    LookBack::Given(Duration::ZERO)
-                }
-            },
-        }
-    }
-
-    fn look_back_span(&mut self, place: Place, text: &str) -> Duration {
-        match text.parse::<Span>() {
-            Ok(span) => {
-                self.check_look_back(place, span);
-                span.0
-            }
-            Err(error) => {
-                self.note(place, error);
-                Duration::ZERO
-            }
-        }
-    }
-
-    fn check_look_back(&mut self, place: Place, given: Span) {
-        if given.0 > MAX_LOOK_BACK {
-            let longest = Span(MAX_LOOK_BACK);
-            self.note(place, format!("`look_back` {given} is above {longest}, the longest"))
+    fn look_back(&mut self, given: Option<&Placed<raw::LookBack>>) -> LookBack {
+        let inherited = self.compiler.settings.defaults.look_back;
+        let Some(given) = given else {
+            return LookBack::Given(Length::Given(inherited));
+        };
+        let (span, place) = match &given.value {
+            raw::LookBack::From(raw::Before { by, .. }) => (Some(by.value), by.place),
+            raw::LookBack::Length(raw::OpenSpan::Given(span)) => (Some(*span), given.place),
+            raw::LookBack::Length(raw::OpenSpan::Open(_)) => (None, given.place),
+        };
+        let longest = Span(MAX_LOOK_BACK);
+        if let Some(span) = span.filter(|span| *span > longest) {
+            self.note(place, format!("`look_back` {span} is above {longest}, the longest"))
                 .set_hint("lower it");
         }
+        match &given.value {
+            raw::LookBack::From(raw::Before { by, .. }) => LookBack::BeforeStart(by.value.0),
+            raw::LookBack::Length(length) => {
+                let key = ("look_back", true);
+                LookBack::Given(self.length(key, Some((length, place)), inherited))
+            }
+        }
+    }
+
+    /// A duration: a value, or a placeholder of one. `key` says besides whether it may be zero.
+    fn length(
+        &mut self,
+        (key, may_be_zero): (&'static str, bool),
+        given: Option<(&raw::OpenSpan, Place)>,
+        otherwise: Duration,
+    ) -> Length {
+        let Some((given, place)) = given else { return Length::Given(otherwise) };
+        let text = match given {
+            raw::OpenSpan::Given(span) => return Length::Given(span.0),
+            raw::OpenSpan::Open(text) => text,
+        };
+        let most = self.compiler.known.duration;
+        match Placeholder::parse(text, &[Type::Duration]) {
+            Ok(Some(placeholder)) => {
+                return Length::Open { key, placeholder, otherwise, most, may_be_zero };
+            }
+            Ok(None) => {}
+            Err(error) => drop(self.note(place, error)),
+        }
+        Length::Given(otherwise)
     }
 
     fn limits(&mut self, raw: &raw::Limits, whole: bool) -> Limits {
@@ -158,6 +175,9 @@ impl<'a> Here<'_, 'a> {
             remote_ip: self.field(raw.remote_ip.as_ref(), &ADDRESS, &addresses("remote_ip")),
             local_port: self.field(raw.local_port.as_ref(), &[Type::Port], &ports("local_port")),
             remote_port: self.field(raw.remote_port.as_ref(), &[Type::Port], &ports("remote_port")),
+            mac: self.field(raw.mac.as_ref(), &[Type::Mac], &|text| {
+                Mac::parse_list("mac", text).map_err(|e| e.to_string())
+            }),
         };
         if entry.whole && self.compiler.problems.len() == noted {
             self.check_entry(entry, &template);
@@ -172,7 +192,7 @@ impl<'a> Here<'_, 'a> {
                 .set_hint("give it a protocol, an address or a port, or remove it");
             return;
         }
-        let filled = template.fill(&sample);
+        let filled = template.sample(&sample);
         let alone = filled.map(|entry| Filter { entries: vec![entry], expression: None });
         self.check_filter(entry.place, alone);
     }

@@ -31,6 +31,7 @@ impl Compiler<'_> {
             None => defaults.storage.clone(),
         };
         let template = at.template(rule);
+        let extension = at.extension(rule, &template);
         Rule {
             name: raw.name.value.clone(),
             description: raw.description.clone().unwrap_or_default(),
@@ -45,7 +46,8 @@ impl Compiler<'_> {
             active: raw.active.as_ref().and_then(|active| at.active(&active.value)),
             schedule: at.schedule(raw),
             group_by: chosen.group_by,
-            policy: at.policy(rule, template.limits.duration),
+            policy: at.policy(rule, extension.of(template.limits.duration)),
+            extension,
             on_resolved: raw.on_resolved.as_ref().map_or(defaults.on_resolved, |given| given.value),
             template,
             storage,

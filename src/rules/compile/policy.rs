@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use crate::model::{Policy, Quota, Times, WhileRunning};
 use crate::rules::compile::here::Here;
+use crate::rules::filling::Length;
+use crate::rules::limits::Extension;
+use crate::rules::template::Template;
 use crate::rules::{OnRunning, limits, raw};
 use crate::units::Span;
 use crate::yaml::Placed;
@@ -15,17 +18,50 @@ const MAX_WAIT: Duration = Duration::from_secs(24 * 3_600);
 const MAX_COOLDOWN: Duration = Duration::from_secs(31 * 86_400);
 
 impl Here<'_, '_> {
-    /// What admission asks of the rule's captures, which go on for `duration` after their trigger.
-    pub(super) fn policy(&mut self, rule: &Placed<raw::Rule>, duration: Duration) -> Policy {
+    /// What admission asks of the rule's captures. How far they are extended follows from the
+    /// duration of each.
+    pub(super) fn policy(&mut self, rule: &Placed<raw::Rule>, extended: Duration) -> Policy {
         let raw = &rule.value;
         Policy {
             hold: raw.hold.as_ref().map(|hold| self.span("for", hold, MAX_WAIT)),
             times: raw.times.as_ref().map(|times| self.times(&times.value)),
             cooldown: self.cooldown(rule),
             max_captures: raw.max_captures.as_ref().map(|most| self.quota(&most.value)),
-            while_running: self.while_running(rule, duration),
+            while_running: match self.on_running(raw) {
+                OnRunning::Extend => WhileRunning::Extend { up_to: extended },
+                OnRunning::Ignore => WhileRunning::Ignore,
+                OnRunning::Queue => WhileRunning::Queue,
+            },
             dry_run: self.compiler.settings.dry_run || raw.dry_run.unwrap_or(false),
         }
+    }
+
+    /// How far events may extend the rule's captures.
+    pub(super) fn extension(&mut self, rule: &Placed<raw::Rule>, template: &Template) -> Extension {
+        let (defaults, known) = (&self.compiler.settings.defaults, self.compiler.known);
+        let mut mistakes = Vec::new();
+        let limits = &rule.value.capture.limits;
+        let least = match &template.duration {
+            Length::Given(duration) => Some(*duration),
+            Length::Open { .. } => None,
+        };
+        let extension = limits::extension(limits, least, defaults, known, &mut mistakes);
+        for mistake in mistakes {
+            self.note(mistake.place, mistake.message).set_hint(mistake.hint);
+        }
+        if let Some(given) = &limits.max_duration
+            && rule.whole
+            && self.on_running(&rule.value) != OnRunning::Extend
+        {
+            self.note(given.place, "`max_duration` bounds how long events extend a capture")
+                .set_hint("add `while_running: extend` to the rule, or remove the limit");
+        }
+        extension
+    }
+
+    fn on_running(&self, raw: &raw::Rule) -> OnRunning {
+        let inherited = self.compiler.settings.defaults.while_running;
+        raw.while_running.as_ref().map_or(inherited, |given| given.value)
     }
 
     fn times(&mut self, raw: &raw::Times) -> Times {
@@ -58,30 +94,6 @@ impl Here<'_, '_> {
             );
         }
         self.span("cooldown", cooldown, MAX_COOLDOWN)
-    }
-
-    fn while_running(&mut self, rule: &Placed<raw::Rule>, duration: Duration) -> WhileRunning {
-        let raw = &rule.value;
-        let (defaults, known) = (&self.compiler.settings.defaults, self.compiler.known);
-        let chosen = raw.while_running.as_ref().map_or(defaults.while_running, |given| given.value);
-        let mut mistakes = Vec::new();
-        let limits = &raw.capture.limits;
-        let up_to = limits::max_duration(limits, duration, defaults, known, &mut mistakes);
-        for mistake in mistakes {
-            self.note(mistake.place, mistake.message).set_hint(mistake.hint);
-        }
-        if let Some(given) = &limits.max_duration
-            && rule.whole
-            && chosen != OnRunning::Extend
-        {
-            self.note(given.place, "`max_duration` bounds how long events extend a capture")
-                .set_hint("add `while_running: extend` to the rule, or remove the limit");
-        }
-        match chosen {
-            OnRunning::Extend => WhileRunning::Extend { up_to },
-            OnRunning::Ignore => WhileRunning::Ignore,
-            OnRunning::Queue => WhileRunning::Queue,
-        }
     }
 
     /// A length of time that is not none, and at most `most`.
