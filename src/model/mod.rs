@@ -14,6 +14,7 @@ mod notice;
 mod outcome;
 mod plan;
 mod report;
+mod rule_state;
 mod saved;
 mod segment;
 mod verdict;
@@ -31,6 +32,7 @@ pub use plan::{
     CapturePlan, Compression, FileForm, FileFormat, Limits, OnResolved, Placing, SegmentLimits,
 };
 pub use report::{InterfaceTotals, RecorderStatus, Report};
+pub use rule_state::{LastDecision, QuotaUse, RuleState};
 pub use saved::Saved;
 pub use segment::{Receipt, SealedFile, Segment, SegmentState, StoredFile, Transfer};
 pub use verdict::{Group, Policy, Proposal, Quota, Refusal, Times, Verdict, WhileRunning};
