@@ -141,6 +141,11 @@ impl RuleSet {
         self.interfaces = interfaces;
     }
 
+    /// The host that the rules were read for.
+    pub const fn host(&self) -> &Host {
+        &self.host
+    }
+
     pub fn is_empty(&self) -> bool {
         self.rules.is_empty()
     }

@@ -44,6 +44,13 @@ impl Engine {
         }
     }
 
+    /// Lets a capture go on until so long after its trigger; it never ends earlier for it.
+    pub(super) fn extend(&mut self, capture: &CaptureId, duration: Duration) {
+        if let Some(running) = self.running.get_mut(capture) {
+            running.until = running.until.max(running.trigger_at + duration);
+        }
+    }
+
     /// Ends a capture; nothing where it has ended.
     pub(super) fn stop(
         &mut self,

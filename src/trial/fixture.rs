@@ -4,17 +4,21 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use crate::config::Config;
-use crate::rules::{self, Known, RuleSet};
+use crate::rules::{self, Host, Known, RuleSet};
 use crate::yaml::{File, Problem};
 
 use super::compare::compare;
-use super::happening::Happened;
+use super::happening::{Happened, Happening};
 use super::payload::beside;
 use super::raw;
 use super::reader::Reader;
-use super::report::{Report, TestReport};
+use super::report::{Decided, Report, TestReport};
 use super::story::{Step, Test};
+use super::wanted::{reason_of, span};
 use super::world::World;
+
+/// The host of rules, where the fixture gives it labels and no name.
+const HOST: &str = "localhost";
 
 /// The interface of rules that name none, where the fixture names none either.
 const INTERFACE: &str = "eth0";
@@ -83,6 +87,11 @@ fn rules_of(
     let given = raw.interfaces.as_ref();
     let named = given.map(|names| names.iter().map(|name| name.value.clone()).collect::<Vec<_>>());
     let Some(paths) = &raw.rules else {
+        if let Some(host) = &raw.host {
+            let message = "the rules are those of the configuration, and so is their host";
+            let hint = "remove `host`, or name the rules with `rules`";
+            return Err(vec![file.problem(host.place, message).with_hint(hint)]);
+        }
         let mut rules = config.rules.clone();
         if let Some(interfaces) = named {
             rules.capture_on(interfaces);
@@ -109,9 +118,13 @@ fn rules_of(
         interfaces: named.unwrap_or_else(|| vec![INTERFACE.to_owned()]),
         duration: config.ceilings.duration,
         bytes: config.ceilings.bytes,
-        host: config.host.clone(),
+        host: raw
+            .host
+            .as_ref()
+            .map_or_else(|| config.rules.host().clone(), |host| host_of(&host.value)),
     };
-    let settings = rules::Settings { paths: found, defaults: config.defaults.clone() };
+    let settings =
+        rules::Settings { paths: found, defaults: config.defaults.clone(), dry_run: false };
     match rules::load(&settings, &known) {
         Ok(rules) if problems.is_empty() => Ok(rules),
         Ok(_) => Err(problems),
@@ -132,7 +145,7 @@ impl Fixture {
     fn run_test(&self, test: &Test) -> TestReport {
         let config = &self.config;
         let mut world = World::new(&self.rules, &config.sources, config.ceilings, test.start);
-        let mut differences = Vec::new();
+        let (mut decisions, mut differences) = (Vec::new(), Vec::new());
         for step in &test.steps {
             let mut happened = Happened::default();
             world.advance(step.at, &mut happened);
@@ -140,6 +153,8 @@ impl Fixture {
                 world.arrive(incoming, &mut happened);
             }
             let Step { place, at, .. } = *step;
+            decisions.extend(happened.by_time.iter().map(|happening| decided(happening, false)));
+            decisions.extend(happened.on_events.iter().map(|happening| decided(happening, true)));
             differences.extend(compare(&step.captures, &happened.by_time, place, at));
             differences.extend(compare(&step.expect, &happened.on_events, place, at));
             if let Some(ended) = &step.ended {
@@ -147,10 +162,27 @@ impl Fixture {
             }
         }
         TestReport {
+            decisions,
             name: test.name.clone(),
             line: test.place.line,
             passed: differences.is_empty(),
             differences,
         }
+    }
+}
+
+fn host_of(raw: &raw::Host) -> Host {
+    let name = raw.name.as_deref().unwrap_or(HOST);
+    let aliases = raw.aliases.iter().flat_map(|aliases| &aliases.0);
+    Host::new(name, raw::pairs(raw.labels.as_ref()), aliases.map(String::as_str))
+}
+
+fn decided(happening: &Happening, on_event: bool) -> Decided {
+    Decided {
+        at: span(happening.at),
+        rule: happening.rule.clone(),
+        decision: happening.decision.word(),
+        reason: reason_of(&happening.decision),
+        on_event,
     }
 }

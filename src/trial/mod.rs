@@ -26,4 +26,4 @@ mod wanted;
 mod world;
 
 pub use fixture::{Fixture, load};
-pub use report::{Difference, Report, TestReport};
+pub use report::{Decided, Difference, Report, TestReport};

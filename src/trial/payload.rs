@@ -83,7 +83,7 @@ fn draft(
         source,
         name,
         status: raw.status.unwrap_or(Status::Firing),
-        severity: raw.severity.clone(),
+        severity: raw.severity.clone().or_else(|| labels.get("severity").cloned()),
         labels,
         annotations: raw::pairs(raw.annotations.as_ref()),
         value: raw.value.map(|number| number.0),

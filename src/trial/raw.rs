@@ -20,7 +20,17 @@ pub(super) struct FixtureFile {
     pub(super) _version: Option<Version<1>>,
     pub(super) rules: Option<List<Placed<String>>>,
     pub(super) interfaces: Option<Vec<Placed<String>>>,
+    pub(super) host: Option<Placed<Host>>,
     pub(super) tests: Placed<Vec<Placed<Test>>>,
+}
+
+/// The host that the rules are tried on.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Host {
+    pub(super) name: Option<String>,
+    pub(super) labels: Option<Named<String>>,
+    pub(super) aliases: Option<List<String>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -91,6 +101,7 @@ pub(super) struct Expected {
     pub(super) duration: Option<Span>,
     pub(super) storage: Option<String>,
     pub(super) notify: Option<Vec<String>>,
+    pub(super) left_out: Option<Vec<String>>,
 }
 
 /// An entry of a filter, its places filled.
@@ -102,6 +113,7 @@ pub(super) struct Entry {
     pub(super) remote_ip: Option<Placed<String>>,
     pub(super) local_port: Option<Placed<String>>,
     pub(super) remote_port: Option<Placed<String>>,
+    pub(super) mac: Option<Placed<String>>,
 }
 
 /// A capture that has ended since the step before.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::clock::WallTime;
-use crate::filter::{Addresses, Entry, Ports, Protocol};
+use crate::filter::{Addresses, Entry, Mac, Ports, Protocol};
 use crate::yaml::{File, Place, Placed, Problem, did_you_mean};
 
 use super::payload::incoming;
@@ -134,6 +134,7 @@ impl Reader<'_> {
             duration: raw.duration.map(|span| span.0),
             storage: raw.storage.clone(),
             notify: raw.notify.clone(),
+            left_out: raw.left_out.clone(),
         }
     }
 
@@ -169,6 +170,7 @@ impl Reader<'_> {
                 .field(raw.local_port.as_ref(), |text| Ports::parse_list("local_port", text)),
             remote_port: self
                 .field(raw.remote_port.as_ref(), |text| Ports::parse_list("remote_port", text)),
+            mac: self.field(raw.mac.as_ref(), |text| Mac::parse_list("mac", text)),
         }
     }
 

@@ -25,7 +25,24 @@ pub struct TestReport {
     /// Where it begins in its file; counts from 1.
     pub line: u32,
     pub passed: bool,
+    /// All that was decided, in the order in which it was.
+    pub decisions: Vec<Decided>,
     pub differences: Vec<Difference>,
+}
+
+/// One decision.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Decided {
+    /// Since the start of the test, as in `1m30s`.
+    pub at: String,
+    /// Absent where no rule is concerned.
+    pub rule: Option<String>,
+    /// [`Decision::word`](crate::model::Decision::word).
+    pub decision: &'static str,
+    /// Empty where the word says it all.
+    pub reason: String,
+    /// On an event; otherwise it came by itself.
+    pub on_event: bool,
 }
 
 /// One thing that is not as expected.

@@ -26,6 +26,7 @@ pub(super) struct Wanted {
     pub(super) duration: Option<Duration>,
     pub(super) storage: Option<String>,
     pub(super) notify: Option<Vec<String>>,
+    pub(super) left_out: Option<Vec<String>>,
 }
 
 /// A capture that has to have ended.
@@ -69,6 +70,7 @@ impl Wanted {
             field("duration", self.duration.map(span), &|p| span(p.limits.duration)),
             field("storage", self.storage.clone(), &|p| p.storage.clone()),
             field("notify", self.notify.as_deref().map(sorted), &|p| sorted(&p.notify)),
+            field("left_out", self.left_out.as_deref().map(sorted), &|p| sorted(&p.left_out)),
         ];
         fields.into_iter().flatten().collect()
     }
@@ -178,7 +180,7 @@ fn told(
 }
 
 /// Why, without the identifiers of captures: they mean nothing to who reads a test.
-fn reason_of(decision: &Decision) -> String {
+pub(super) fn reason_of(decision: &Decision) -> String {
     match decision {
         Decision::Suppressed(why) => format!("{}: {}", why.word(), why.sentence()),
         Decision::Held(_)
@@ -215,6 +217,7 @@ fn entries(entries: &[filter::Entry]) -> String {
             ("remote_ip", joined(&entry.remote_ip)),
             ("local_port", joined(&entry.local_port)),
             ("remote_port", joined(&entry.remote_port)),
+            ("mac", joined(&entry.mac)),
         ];
         let given = fields.iter().filter(|(_, value)| !value.is_empty());
         let fields: Vec<String> = given.map(|(key, value)| format!("{key}: {value}")).collect();

@@ -3,10 +3,13 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
+use crate::clock::calendar::{Cron, Zone};
 use crate::clock::{BootTime, Now, WallTime};
-use crate::model::{CaptureId, CapturePlan, Change, Decision, Event, Outcome, StopReason, Verdict};
+use crate::model::{
+    CaptureId, CapturePlan, Change, Decision, Event, EventId, Outcome, Status, StopReason, Verdict,
+};
 use crate::random::Sequence;
-use crate::rules::RuleSet;
+use crate::rules::{RuleSet, SCHEDULE_LABEL, SCHEDULE_SOURCE};
 use crate::session::{self, Action, Effects, Input, Machine, Space};
 use crate::source::{self, Content};
 
@@ -34,6 +37,17 @@ pub(super) struct World<'a> {
     start: WallTime,
     /// Since the start.
     elapsed: Duration,
+    /// When each schedule comes next.
+    schedules: Vec<Scheduled<'a>>,
+}
+
+/// A schedule, and when it comes next.
+#[derive(Debug)]
+struct Scheduled<'a> {
+    rule: &'a str,
+    cron: &'a Cron,
+    zone: &'a Zone,
+    next: Option<WallTime>,
 }
 
 /// What a turn is about: the plans that its rules proposed.
@@ -58,6 +72,13 @@ impl<'a> World<'a> {
             noise: Sequence::new(SEED),
             start,
             elapsed: Duration::ZERO,
+            schedules: rules
+                .schedules()
+                .map(|(rule, cron, zone)| {
+                    let next = cron.next_after(start, zone);
+                    Scheduled { rule, cron, zone, next }
+                })
+                .collect(),
         }
     }
 
@@ -73,7 +94,9 @@ impl<'a> World<'a> {
             let deadline = self.machine.next_deadline().map(|due| due.since(start));
             // A turn just left nothing due; what still says so waits for the clock to move.
             let deadline = deadline.map(|due| due.max(self.elapsed + Duration::from_nanos(1)));
-            let next = end.iter().map(|(at, _)| *at).chain(deadline).min();
+            let scheduled = self.schedules.iter().filter_map(|schedule| schedule.next).min();
+            let scheduled = scheduled.map(|at| at.since(self.start));
+            let next = end.iter().map(|(at, _)| *at).chain(deadline).chain(scheduled).min();
             let Some(next) = next.filter(|next| *next <= to) else { break };
             self.elapsed = self.elapsed.max(next);
             let over = end.filter(|(at, _)| *at <= self.elapsed);
@@ -83,8 +106,26 @@ impl<'a> World<'a> {
             });
             let by_time = self.turn(inputs.into_iter().collect(), &Proposed::default(), happened);
             happened.by_time.extend(by_time);
+            for event in self.scheduled() {
+                let by_time = self.event(event, happened);
+                happened.by_time.extend(by_time);
+            }
         }
         self.elapsed = to;
+    }
+
+    /// The events of the schedules that have come.
+    fn scheduled(&mut self) -> Vec<Event> {
+        let now = self.now().wall;
+        let mut events = Vec::new();
+        for schedule in &mut self.schedules {
+            if let Some(at) = schedule.next.filter(|at| *at <= now) {
+                let id = EventId::mint(now, [self.noise.next(), self.noise.next()]);
+                events.push(event_of(schedule.rule, id, at));
+                schedule.next = schedule.cron.next_after(at, schedule.zone);
+            }
+        }
+        events
     }
 
     /// Lets a message arrive.
@@ -180,6 +221,10 @@ impl<'a> World<'a> {
                 }
                 Some(Input::Engine(self.engine.begin(&capture)))
             }
+            Action::Extend { capture, duration } => {
+                self.engine.extend(&capture, duration);
+                None
+            }
             Action::Stop { capture, reason } => {
                 let ended = self.engine.stop(&capture, reason, self.now().wall)?;
                 Some(self.over(ended, happened))
@@ -209,5 +254,23 @@ impl<'a> World<'a> {
         let Ended { rule, reason, after, report } = ended;
         happened.over.push(Over { rule, reason, after });
         Input::Engine(report)
+    }
+}
+
+/// What a schedule makes.
+fn event_of(rule: &str, id: EventId, at: WallTime) -> Event {
+    Event {
+        id,
+        source: SCHEDULE_SOURCE.to_owned(),
+        name: rule.to_owned(),
+        status: Status::Firing,
+        severity: None,
+        labels: BTreeMap::from([(SCHEDULE_LABEL.to_owned(), rule.to_owned())]),
+        annotations: BTreeMap::new(),
+        value: None,
+        starts_at: Some(at),
+        received_at: at,
+        fingerprint: rule.to_owned(),
+        payload: String::new(),
     }
 }
