@@ -79,6 +79,8 @@ enum Command {
     Completions(manual::Completions),
     /// Write the pages of the manual.
     Man(manual::Man),
+    /// Print the JSON Schema of a file, by which editors complete and check it.
+    Schema(manual::Schema),
 }
 
 /// Where the configuration is.
@@ -212,6 +214,7 @@ impl Arguments {
             Command::Doctor(arguments) => ask(doctor::run(&arguments)),
             Command::Completions(arguments) => manual::completions(&arguments),
             Command::Man(arguments) => manual::man(&arguments),
+            Command::Schema(arguments) => manual::schema(&arguments),
         }
     }
 }

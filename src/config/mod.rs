@@ -7,6 +7,7 @@
 
 mod ceilings;
 mod check;
+mod described;
 mod environment;
 mod host;
 mod interfaces;
@@ -29,6 +30,7 @@ use crate::rules::{self, RuleSet};
 use crate::yaml::Problem;
 use crate::{capture, notify, session, source, telemetry, upload};
 
+pub use described::schema;
 pub use environment::Environment;
 pub use listen::{Listen, TlsFiles};
 pub use stamps::{Stamps, Watched};

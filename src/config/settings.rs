@@ -199,7 +199,8 @@ impl Reader<'_> {
         let while_running = given.while_running.or(default.while_running).unwrap_or_default();
         let on_missing = capture.on_missing.or(default_capture.on_missing).unwrap_or_default();
         let look_back = or_default(capture.look_back.as_ref(), default_capture.look_back.as_ref());
-        let max_duration = limits.max_duration.clone().or(default_limits.max_duration.clone());
+        let max_duration =
+            limits.max_duration.clone().or_else(|| default_limits.max_duration.clone());
         let file = FileForm {
             format: capture.format.or(default_capture.format).unwrap_or_default(),
             compression: capture.compression.or(default_capture.compression).unwrap_or_default(),

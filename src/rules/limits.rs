@@ -72,7 +72,7 @@ pub(super) struct Extension {
 impl Extension {
     /// How long after its trigger a capture of `duration` may go on.
     pub(super) fn of(self, duration: Duration) -> Duration {
-        let most = self.most.unwrap_or(duration.saturating_mul(EXTENSION));
+        let most = self.most.unwrap_or_else(|| duration.saturating_mul(EXTENSION));
         // One that is inherited, or given for another duration, never shortens a capture.
         most.max(duration).min(self.ceiling)
     }

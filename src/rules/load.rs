@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::rules::compile::Compiler;
 use crate::rules::index::Index;
 use crate::rules::{Known, RuleSet, Settings, raw};
-use crate::yaml::{File, Problem};
+use crate::yaml::{self, File, Problem};
 
 /// The most rule files: a directory of more is not one of rules.
 const MAX_FILES: usize = 1_000;
@@ -38,6 +38,11 @@ pub fn load(settings: &Settings, known: &Known) -> Result<RuleSet, Vec<Problem>>
         interfaces: known.interfaces.clone(),
         host: known.host.clone(),
     })
+}
+
+/// The JSON Schema of a rule file.
+pub fn schema() -> serde_json::Value {
+    yaml::schema_of::<raw::RuleFile>("Hindsight rules")
 }
 
 fn read(file: &File, compiler: &mut Compiler<'_>, rules: &mut Vec<crate::rules::Rule>) {

@@ -32,7 +32,8 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use schemars::JsonSchema;
+use serde::Deserialize;
 
 use crate::clock::calendar::{Cron, Zone};
 use crate::model::{FileForm, OnResolved, Policy, SegmentLimits};
@@ -46,7 +47,7 @@ use crate::rules::when::Condition;
 pub use describe::RuleInfo;
 pub use filling::OnMissing;
 pub use host::Host;
-pub use load::{files_of, load};
+pub use load::{files_of, load, schema};
 pub use look_back::MAX_LOOK_BACK;
 pub use segments::{SegmentsKey, SegmentsMistake, segments};
 
@@ -69,7 +70,7 @@ pub struct Settings {
 
 /// What another event of a group does to the capture that runs for it; see
 /// [`WhileRunning`](crate::model::WhileRunning).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum OnRunning {
     Extend,

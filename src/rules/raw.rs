@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, Error, MapAccess, Visitor};
@@ -11,7 +12,7 @@ use crate::rules::{OnMissing, OnRunning};
 use crate::units::{self, Bytes, Span};
 use crate::yaml::{List, Place, Placed, Version};
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RuleFile {
     #[serde(rename = "version")]
@@ -19,7 +20,7 @@ pub(super) struct RuleFile {
     pub(super) rules: Vec<Placed<Rule>>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Rule {
     pub(super) name: Placed<String>,
@@ -48,7 +49,7 @@ pub(super) struct Rule {
 }
 
 /// Which hosts a rule is for.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Host {
     #[serde(rename = "match")]
@@ -56,35 +57,35 @@ pub(super) struct Host {
     pub(super) named_by: Option<Placed<String>>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Times {
     pub(super) count: Placed<u32>,
     pub(super) within: Placed<Span>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct MaxCaptures {
     pub(super) count: Placed<u32>,
     pub(super) per: Placed<Span>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Active {
     pub(super) cron: Placed<List<Placed<String>>>,
     pub(super) timezone: Option<Placed<String>>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Schedule {
     pub(super) cron: Placed<String>,
     pub(super) timezone: Option<Placed<String>>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Capture {
     pub(super) interfaces: Option<Placed<Vec<Placed<String>>>>,
@@ -100,7 +101,8 @@ pub(super) struct Capture {
 }
 
 /// How far back a capture reaches.
-#[derive(Debug)]
+#[derive(Debug, JsonSchema)]
+#[schemars(untagged)]
 pub(super) enum LookBack {
     /// A duration before the event.
     Length(OpenSpan),
@@ -108,7 +110,7 @@ pub(super) enum LookBack {
     From(Before),
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Before {
     #[serde(rename = "from")]
@@ -117,7 +119,7 @@ pub(super) struct Before {
 }
 
 /// An instant that an event names.
-#[derive(Clone, Copy, Debug, Deserialize)]
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Anchor {
     StartsAt,
@@ -147,7 +149,7 @@ impl<'de> Deserialize<'de> for LookBack {
     }
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Entry {
     pub(super) protocol: Option<Placed<String>>,
@@ -192,7 +194,7 @@ impl Capture {
     }
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Limits {
     pub(super) duration: Option<Placed<OpenSpan>>,
@@ -205,8 +207,9 @@ pub(super) struct Limits {
 }
 
 /// A duration, or the placeholder of one.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(try_from = "String")]
+#[schemars(extend("pattern" = "^([0-9]+w)?([0-9]+d)?([0-9]+h)?([0-9]+m)?([0-9]+s)?([0-9]+ms)?$|\\$\\{", "minLength" = 2))]
 pub(super) enum OpenSpan {
     Given(Span),
     Open(String),
