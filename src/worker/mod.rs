@@ -13,6 +13,7 @@ mod act;
 mod answer;
 mod by_hand;
 mod count;
+mod explain;
 mod handle;
 mod lifecycle;
 mod reload;
@@ -27,6 +28,10 @@ mod stored;
 mod upkeep;
 mod watch;
 
+pub use explain::{
+    BY_HAND, EventView, Expected, ExplainAnswer, ExplainRequest, ExplainedEvent, ExplainedRule,
+    NotExplained, explain, format_named,
+};
 pub use handle::{Handle, Unavailable};
 pub use lifecycle::{Error, Started, Worker, start};
 pub use request::{
