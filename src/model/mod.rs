@@ -35,4 +35,6 @@ pub use report::{InterfaceTotals, RecorderStatus, Report};
 pub use rule_state::{LastDecision, QuotaUse, RuleState};
 pub use saved::Saved;
 pub use segment::{Receipt, SealedFile, Segment, SegmentState, StoredFile, Transfer};
-pub use verdict::{Group, Policy, Proposal, Quota, Refusal, Times, Verdict, WhileRunning};
+pub use verdict::{
+    Begun, Group, Policy, Proposal, Quota, Refusal, Times, Verdict, Wait, Waiting, WhileRunning,
+};
