@@ -229,7 +229,8 @@ fn reason(explanation: &Explanation) -> String {
     match (&explanation.verdict, failed) {
         (Some(Verdict::Capture(proposal)), _) => planned(proposal),
         (Some(Verdict::Resolved { .. }), _) => {
-            "the alert is over: what waits for it ends, and what runs as on_resolved says".to_owned()
+            "the alert is over: what waits for it ends, and what runs as on_resolved says"
+                .to_owned()
         }
         (Some(Verdict::Refused { reason, .. }), _) => reason.clone(),
         (_, Some(Step { condition, saw, .. })) => format!("{condition}: {saw}"),

@@ -19,6 +19,7 @@ mod lifecycle;
 mod reload;
 mod request;
 mod retention;
+mod rules;
 mod run_loop;
 mod settle;
 mod sources;
@@ -38,4 +39,5 @@ pub use request::{
     ConfigurationStatus, CreateRequest, Defaulted, DeleteAnswer, NotCreated, RedriveAnswer,
     ReloadAnswer, Request, SpoolStatus, Status, StopAnswer, StorageCheck,
 };
+pub use rules::{LastView, QuotaView, RuleMode, RuleView};
 pub use stored::{Pieces, StoredFile};

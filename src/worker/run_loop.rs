@@ -150,6 +150,10 @@ impl Loop {
                 self.reloaded(result, now);
                 None
             }
+            Prepared::Explained(ready) => {
+                self.preview(ready, now);
+                None
+            }
             Prepared::Swept(swept) => {
                 self.upkeep.swept();
                 effects.changes.extend(swept.changes);
@@ -286,7 +290,7 @@ async fn until(deadline: Option<BootTime>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::CaptureId;
+    use crate::model::{CaptureId, Status};
 
     #[tokio::test]
     async fn a_storm_does_not_put_off_the_end_and_the_last_turn_takes_what_waits() {

@@ -17,7 +17,7 @@ use crate::worker::{
 };
 
 #[derive(Debug, Args)]
-pub(super) struct Arguments {
+pub(crate) struct Arguments {
     /// The file that holds the payload; `-` reads standard input.
     #[arg(long, value_name = "FILE|-")]
     event: PathBuf,
@@ -43,7 +43,8 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: &Arguments) -> Result<(), Error> {
     let body = read(&arguments.event)?;
-    let answer = if arguments.live { ask_worker(arguments, body) } else { ask_rules(arguments, body) }?;
+    let answer =
+        if arguments.live { ask_worker(arguments, body) } else { ask_rules(arguments, body) }?;
     print(arguments.reach.output, &answer, |answer| table(answer, arguments.rule.is_some()))
 }
 
@@ -52,7 +53,7 @@ fn ask_rules(arguments: &Arguments, body: Vec<u8>) -> Result<ExplainAnswer, Erro
     let format = arguments.format.map(|format| format_named(format.word()));
     let request = ExplainRequest {
         source: arguments.source.clone(),
-        format: format.transpose().map_err(Error::Format)?,
+        format: format.transpose()?,
         body,
         rule: arguments.rule.clone(),
     };
@@ -65,7 +66,8 @@ fn ask_worker(arguments: &Arguments, body: Vec<u8>) -> Result<ExplainAnswer, Err
     query.extend(arguments.rule.as_deref().map(|rule| ("rule", rule)));
     let mut answer = None;
     ask(async {
-        answer = Some(Client::new(&arguments.reach)?.post(&["rules", "explain"], &query, body).await?);
+        answer =
+            Some(Client::new(&arguments.reach)?.post(&["rules", "explain"], &query, body).await?);
         Ok(())
     })?;
     Ok(answer.expect("a conversation that went well has its answer"))
