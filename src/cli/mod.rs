@@ -31,7 +31,7 @@ pub use dump::Error as DumpError;
 pub use exit::Exit;
 
 use crate::model::State;
-use crate::{control, filter, telemetry, upload, worker, yaml};
+use crate::{control, filter, source, telemetry, upload, worker, yaml};
 
 /// Captures the packets before and after an alert.
 ///
@@ -65,7 +65,7 @@ enum Command {
     /// Show the recorders: what is held in memory, and how far back it reaches.
     #[command(subcommand)]
     Recorder(recorder::Command),
-    /// Test the rules.
+    /// Show how the rules stand and what they make of an event; test them.
     #[command(subcommand)]
     Rules(rules::Command),
     /// Show the storages, and whether they can be used.
@@ -135,6 +135,10 @@ pub enum Error {
     Download(#[from] DownloadError),
     #[error("cannot write to {path}")]
     Written { path: PathBuf, source: io::Error },
+    #[error(transparent)]
+    Format(#[from] source::format::NotAFormat),
+    #[error(transparent)]
+    Explain(#[from] worker::NotExplained),
     #[error("{failed} of {all} tests failed")]
     Tests { failed: usize, all: usize },
     #[error("{0} of the findings keep the worker from its work")]
@@ -164,7 +168,8 @@ impl Error {
             Self::Client(error) => error.exit(),
             Self::Dump(error) => error.exit(),
             Self::Download(error) => error.exit(),
-            Self::Filter(_) => Exit::Usage,
+            Self::Filter(_) | Self::Format(_) => Exit::Usage,
+            Self::Explain(worker::NotExplained::NoSuchRule(_)) => Exit::NotFound,
             Self::Worker(error) if error.is_configuration() => Exit::Configuration,
             Self::Runtime(_)
             | Self::Signals(_)
@@ -178,6 +183,7 @@ impl Error {
             | Self::Storages(_)
             | Self::NotWhole { .. }
             | Self::Written { .. }
+            | Self::Explain(_)
             | Self::Tests { .. }
             | Self::Findings(_) => Exit::Failed,
         }

@@ -41,6 +41,8 @@ pub(super) enum Error {
 /// One condition on one label.
 #[derive(Clone, Debug)]
 pub(super) struct Matcher {
+    /// As the rule file has it.
+    text: String,
     label: String,
     negated: bool,
     test: Test,
@@ -81,6 +83,11 @@ impl Matcher {
         }
     }
 
+    /// As the rule file has it.
+    pub(super) fn text(&self) -> &str {
+        &self.text
+    }
+
     pub(super) fn parse(text: &str) -> Result<Self, Error> {
         let text = text.trim();
         let (label, rest) = if text.starts_with('"') {
@@ -101,7 +108,7 @@ impl Matcher {
             "=~" | "!~" => Test::Matches(anchored(&value)?),
             _ => Test::Equals(value),
         };
-        Ok(Self { label, negated: operator.starts_with('!'), test })
+        Ok(Self { text: text.to_owned(), label, negated: operator.starts_with('!'), test })
     }
 }
 

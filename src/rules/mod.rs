@@ -13,6 +13,7 @@ mod conditions;
 mod decide;
 mod describe;
 mod digest;
+mod explain;
 mod filling;
 mod host;
 mod index;

@@ -142,6 +142,12 @@ impl Gate {
         open.filter(|(_, left)| !left.is_zero())
     }
 
+    /// How much of a group's cooldown is left; none where it is over.
+    pub(super) fn cooldown_left(&self, group: &GroupKey, now: Now) -> Option<Duration> {
+        let left = self.groups.get(group)?.cooldown_until.since(now.boot);
+        (!left.is_zero()).then_some(left)
+    }
+
     /// Opens the incident of a proposal that was admitted, or would have been.
     pub(super) fn open(
         &mut self,

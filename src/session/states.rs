@@ -1,9 +1,10 @@
 //! How the rules stand, and what would be decided: for people who ask, changing nothing.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use crate::clock::Now;
-use crate::model::{CaptureId, Decision, RuleState, Suppression, Verdict, Wait};
+use crate::model::{CaptureId, Decision, GroupKey, RuleState, Suppression, Verdict, Wait};
 
 use super::Machine;
 use super::propose::Word;
@@ -44,6 +45,11 @@ impl Machine {
             at(&capture.plan.rule, &mut |state| state.running.push(capture.id.clone()));
         }
         states
+    }
+
+    /// How much of a group's cooldown is left; none where it is over.
+    pub fn cooldown_left(&self, group: &GroupKey, now: Now) -> Option<Duration> {
+        self.gate.cooldown_left(group, now)
     }
 
     /// What would be decided now on an event of which a rule says this. A capture that would begin

@@ -133,6 +133,7 @@ pub fn start(config: Config) -> Result<Started, Error> {
         acting,
         reload: Reload { loaded_at: now.wall, ..Reload::default() },
         upkeep: Upkeep::new(service::watchdog(), now.boot),
+        explaining: 0,
         spool,
         space: None,
         unexplained_files: 0,

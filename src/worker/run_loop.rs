@@ -150,6 +150,10 @@ impl Loop {
                 self.reloaded(result, now);
                 None
             }
+            Prepared::Explained(ready) => {
+                self.preview(ready, now);
+                None
+            }
             Prepared::Swept(swept) => {
                 self.upkeep.swept();
                 effects.changes.extend(swept.changes);
