@@ -13,6 +13,7 @@ mod notice;
 mod outcome;
 mod plan;
 mod report;
+mod rule_state;
 mod saved;
 mod segment;
 mod verdict;
@@ -29,6 +30,9 @@ pub use plan::{
     CapturePlan, Compression, FileForm, FileFormat, Limits, OnResolved, Placing, SegmentLimits,
 };
 pub use report::{InterfaceTotals, RecorderStatus, Report};
+pub use rule_state::{LastDecision, QuotaUse, RuleState};
 pub use saved::Saved;
 pub use segment::{Receipt, SealedFile, Segment, SegmentState, StoredFile, Transfer};
-pub use verdict::{Group, Policy, Proposal, Quota, Refusal, Times, Verdict, WhileRunning};
+pub use verdict::{
+    Begun, Group, Policy, Proposal, Quota, Refusal, Times, Verdict, Wait, Waiting, WhileRunning,
+};

@@ -27,7 +27,8 @@ mod shown;
 mod template;
 pub mod when;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -160,6 +161,17 @@ impl RuleSet {
     /// What each rule is, in the order of the files.
     pub fn describe(&self) -> Vec<RuleInfo> {
         self.rules.iter().map(RuleInfo::of).collect()
+    }
+
+    /// Each rule's name, with a number that is another one once anything in the rule has changed.
+    pub fn fingerprints(&self) -> BTreeMap<String, u64> {
+        let fingerprint = |rule: &Rule| {
+            let mut hasher = DefaultHasher::new();
+            // A compiled expression has no equality, but its text tells all of it.
+            format!("{rule:?}").hash(&mut hasher);
+            (rule.name.clone(), hasher.finish())
+        };
+        self.rules.iter().map(fingerprint).collect()
     }
 
     /// Each rule's name and description, in the order of the files.

@@ -30,6 +30,7 @@ pub(super) fn settings_of(config: &Config) -> session::Settings {
         notifier_kinds: config.notifiers.iter().map(kinds).collect(),
         host: config.host.clone(),
         default_notify: config.defaults.notify.clone(),
+        rules: Some(config.rules.fingerprints()),
         ..session::Settings::new(config.ceilings)
     }
 }

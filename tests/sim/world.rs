@@ -215,6 +215,8 @@ impl World {
                 }
                 self.stop(&capture, reason);
             }
+            // No capture ends by its time here.
+            Action::Extend { .. } => {}
             Action::SealLeftovers { capture, recorded } => {
                 self.tasks.push(Task::Leftovers { capture, recorded });
             }
