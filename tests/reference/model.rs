@@ -48,6 +48,7 @@ pub(crate) struct Model<'s> {
     /// Events that count for `times`, with their instants.
     seen: Vec<(Group, u64)>,
     queued: Vec<Group>,
+    restarted: bool,
     pub(crate) lines: Vec<Line>,
     /// Two things were due at one instant, and nothing says which comes first: the story ends there.
     pub(crate) unclear: bool,
@@ -63,6 +64,7 @@ impl<'s> Model<'s> {
             waits: Vec::new(),
             seen: Vec::new(),
             queued: Vec::new(),
+            restarted: false,
             lines: Vec::new(),
             unclear: false,
         };
@@ -153,6 +155,7 @@ impl<'s> Model<'s> {
 
     /// Captures that ran are cut, and what was counted, awaited and queued stays.
     fn restart(&mut self) {
+        self.restarted = true;
         for index in 0..self.captures.len() {
             if self.captures[index].runs {
                 self.end(index, "interrupted");
@@ -202,7 +205,7 @@ impl<'s> Model<'s> {
             }
             Some(false) if rule.hold.is_none() => return false,
             Some(false) => {
-                self.waits.retain(|wait| wait.group != group);
+                self.forget_wait(&group);
                 self.say(Some(number), Some(index), "suppressed unmet");
                 return true;
             }
@@ -275,7 +278,10 @@ impl<'s> Model<'s> {
     }
 
     fn resolved(&mut self, number: usize, rule: &Rule, group: &Group) {
-        self.waits.retain(|wait| wait.group != *group);
+        // An alert that comes again and again ends in between: `times` alone goes on counting.
+        if rule.hold.is_some() {
+            self.forget_wait(group);
+        }
         self.queued.retain(|queued| queued != group);
         match self.running(group) {
             Some(index) => {
@@ -306,8 +312,14 @@ impl<'s> Model<'s> {
         }
         // What is only tried out takes no place from what is not.
         let real = !(rule.dry_run || self.story.dry_run);
-        let recent = |begin: &&Begin| (begin.real || !real) && self.now - begin.at < 3_600_000;
-        if self.begins.iter().filter(recent).count() >= self.story.per_hour {
+        let recent = |begin: &&Begin| self.now - begin.at < 3_600_000;
+        let all = self.begins.iter().filter(recent).count() >= self.story.per_hour;
+        let begun = self.begins.iter().filter(recent).filter(|begin| begin.real).count();
+        let begun = begun >= self.story.per_hour;
+        // A restart may forget what was only tried out: nothing was begun that could do harm.
+        self.unclear |= !real && all != begun && self.restarted;
+        let is_full = if real { begun } else { all };
+        if is_full {
             self.say(event, of, "suppressed hourly_ceiling");
             return;
         }
