@@ -180,12 +180,10 @@ impl<'a> World<'a> {
             self.machine.settle(self.now(), &mut effects);
             let Effects { changes, actions } = effects;
             for change in &changes {
-                match change {
-                    Change::Outcome(outcome) => decided.push(self.happening(outcome, proposed)),
-                    Change::CameDue { rule, decision, .. } => {
-                        happened.by_time.push(self.came_due(rule, decision));
-                    }
-                    _ => {}
+                if let Change::Outcome(outcome) = change {
+                    decided.push(self.happening(outcome, proposed));
+                } else if let Change::CameDue { rule, decision, .. } = change {
+                    happened.by_time.push(self.came_due(rule, decision));
                 }
             }
             for action in actions {

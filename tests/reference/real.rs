@@ -160,17 +160,13 @@ impl<'s> Real<'s> {
                 }
             }
             for change in effects.changes {
-                match change {
-                    Change::Outcome(outcome) => {
-                        let rule = outcome.rule.as_deref().map(number_of);
-                        let what = self.words(&outcome.decision);
-                        self.say(event, rule, what);
-                    }
-                    Change::CameDue { rule, decision, .. } => {
-                        let what = self.words(&decision);
-                        self.say(None, Some(number_of(&rule)), what);
-                    }
-                    _ => {}
+                if let Change::Outcome(outcome) = change {
+                    let rule = outcome.rule.as_deref().map(number_of);
+                    let what = self.words(&outcome.decision);
+                    self.say(event, rule, what);
+                } else if let Change::CameDue { rule, decision, .. } = change {
+                    let what = self.words(&decision);
+                    self.say(None, Some(number_of(&rule)), what);
                 }
             }
             for action in effects.actions {
