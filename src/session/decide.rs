@@ -40,7 +40,7 @@ impl Machine {
                 Verdict::Capture(proposal) => self.propose(proposal, now, effects),
                 Verdict::Resolved { group, .. } => self.resolved(&group, effects),
                 Verdict::Unmet { group, .. } => {
-                    self.waits.end(&group, Wait::Hold);
+                    self.waits.break_off(&group);
                     Decision::Suppressed(Suppression::Unmet)
                 }
                 Verdict::Inactive { notify, .. } => {
@@ -136,9 +136,8 @@ impl Machine {
     }
 
     fn resolved(&mut self, group: &GroupKey, effects: &mut Effects) -> Decision {
-        for wait in [Wait::Hold, Wait::Queue] {
-            self.waits.end(group, wait);
-        }
+        self.waits.break_off(group);
+        self.waits.end(group, Wait::Queue);
         let Some(id) = self.running_of(group).cloned() else {
             return Decision::Suppressed(Suppression::Resolved);
         };

@@ -203,6 +203,14 @@ impl Waits {
         self.groups.get(group).is_some_and(|held| held.wait == wait) && self.take(group).is_some()
     }
 
+    /// The alert has ended, or the condition failed: what `for` waits for will not come. A group that
+    /// waits by `times` alone goes on counting: an alert that comes again and again ends in between.
+    pub(super) fn break_off(&mut self, group: &GroupKey) {
+        if self.held(group).is_some_and(|held| matches!(held.due, Due::Begins(_))) {
+            self.take(group);
+        }
+    }
+
     /// Lets only the groups of these rules go on waiting.
     pub(super) fn retain(&mut self, is_kept: impl Fn(&str) -> bool) {
         let is_gone = |held: &Held| !is_kept(&held.proposal.plan.rule);

@@ -8,6 +8,9 @@ use crate::yaml::Place;
 use super::report::Difference;
 use super::wanted::{Expectation, span};
 
+/// What is expected of one rule, and what it did.
+type Sides<'a, W> = (Vec<&'a W>, Vec<&'a <W as Expectation>::Real>);
+
 /// All differences. What rules do does not depend on their order, so that only the order within one
 /// rule counts; `step` is the place of what nobody expected.
 pub(super) fn compare<W: Expectation>(
@@ -16,7 +19,7 @@ pub(super) fn compare<W: Expectation>(
     step: Place,
     at: Duration,
 ) -> Vec<Difference> {
-    let mut by_rule: BTreeMap<Option<&str>, (Vec<&W>, Vec<&W::Real>)> = BTreeMap::new();
+    let mut by_rule: BTreeMap<Option<&str>, Sides<'_, W>> = BTreeMap::new();
     for wanted in wanted {
         by_rule.entry(wanted.rule()).or_default().0.push(wanted);
     }

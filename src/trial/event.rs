@@ -15,7 +15,7 @@ pub(super) enum Incoming {
     /// An event in our own words.
     Event(Box<Draft>),
     /// A message of a producer.
-    Message { source: String, format: Format, body: Vec<u8> },
+    Message { source: String, format: Box<Format>, body: Vec<u8> },
 }
 
 /// An event that waits for its instant.

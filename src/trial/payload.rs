@@ -55,7 +55,7 @@ pub(super) fn incoming(
             }
         },
     };
-    Some(Incoming::Message { source, format, body })
+    Some(Incoming::Message { source, format: Box::new(format), body })
 }
 
 fn draft(

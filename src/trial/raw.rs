@@ -210,10 +210,12 @@ pub(super) fn pairs(named: Option<&Named<String>>) -> BTreeMap<String, String> {
 impl EndReason {
     /// The reason in the words of a fixture; nothing where it has none.
     pub(super) const fn of(reason: StopReason) -> Option<Self> {
-        match reason {
-            StopReason::TimeExceeded => Some(Self::Time),
-            StopReason::AlertResolved => Some(Self::Resolved),
-            _ => None,
+        if matches!(reason, StopReason::TimeExceeded) {
+            Some(Self::Time)
+        } else if matches!(reason, StopReason::AlertResolved) {
+            Some(Self::Resolved)
+        } else {
+            None
         }
     }
 

@@ -77,10 +77,8 @@ impl Wanted {
 
     fn is_reason(&self, decision: &Decision) -> bool {
         let Some(wanted) = &self.reason else { return true };
-        let is_word = match decision {
-            Decision::Suppressed(why) => why.word() == wanted,
-            _ => false,
-        };
+        let is_word =
+            matches!(decision, Decision::Suppressed(why) if why.word() == wanted.as_str());
         is_word || decision.reason().contains(wanted.as_str())
     }
 }

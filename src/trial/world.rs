@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::clock::calendar::{Cron, Zone};
 use crate::clock::{BootTime, Now, WallTime};
 use crate::model::{
-    CaptureId, CapturePlan, Change, Decision, Event, EventId, Outcome, Status, StopReason, Verdict,
+    CapturePlan, Change, Decision, Event, EventId, Outcome, Status, StopReason, Verdict,
 };
 use crate::random::Sequence;
 use crate::rules::{RuleSet, SCHEDULE_LABEL, SCHEDULE_SOURCE};
@@ -179,14 +179,15 @@ impl<'a> World<'a> {
             }
             self.machine.settle(self.now(), &mut effects);
             let Effects { changes, actions } = effects;
-            let first = decided.len();
             for change in &changes {
                 if let Change::Outcome(outcome) = change {
                     decided.push(self.happening(outcome, proposed));
+                } else if let Change::CameDue { rule, decision, .. } = change {
+                    happened.by_time.push(self.came_due(rule, decision));
                 }
             }
             for action in actions {
-                inputs.extend(self.act(action, &mut decided, first, happened));
+                inputs.extend(self.act(action, &mut decided, happened));
             }
             if inputs.is_empty() {
                 return decided;
@@ -208,16 +209,16 @@ impl<'a> World<'a> {
     fn act(
         &mut self,
         action: Action,
-        decided: &mut Vec<Happening>,
-        first: usize,
+        decided: &mut [Happening],
         happened: &mut Happened,
     ) -> Option<Input> {
         match action {
             Action::Begin(capture) => {
                 let of_it = |happening: &&mut Happening| matches!(&happening.decision, Decision::Capture(id) if *id == capture.id);
-                match decided[first..].iter_mut().find(of_it) {
-                    Some(happening) => happening.plan = Some(Box::new(capture.plan.clone())),
-                    None => decided.push(self.begun(&capture.id, &capture.plan)),
+                // What came due was said beside the events.
+                let said = decided.iter_mut().chain(&mut happened.by_time).find(of_it);
+                if let Some(happening) = said {
+                    happening.plan = Some(Box::new(capture.plan.clone()));
                 }
                 Some(Input::Engine(self.engine.begin(&capture)))
             }
@@ -241,12 +242,12 @@ impl<'a> World<'a> {
         }
     }
 
-    fn begun(&self, capture: &CaptureId, plan: &CapturePlan) -> Happening {
+    fn came_due(&self, rule: &str, decision: &Decision) -> Happening {
         Happening {
             at: self.elapsed,
-            rule: Some(plan.rule.clone()),
-            decision: Decision::Capture(capture.clone()),
-            plan: Some(Box::new(plan.clone())),
+            rule: Some(rule.to_owned()),
+            decision: decision.clone(),
+            plan: None,
         }
     }
 

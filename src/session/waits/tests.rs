@@ -246,3 +246,16 @@ fn a_wall_clock_that_is_set_changes_no_wait_also_over_a_restart() {
     assert_eq!(ready(&mut waits, at(5 + 14), &[]), []);
     assert_eq!(ready(&mut waits, at(5 + 15), &[]), [("for".to_owned(), at(20).boot)]);
 }
+
+#[test]
+fn the_end_of_an_alert_ends_the_wait_by_for_and_lets_times_go_on_counting() {
+    let mut waits = Waits::default();
+    let both = Policy { hold: Some(seconds(30)), ..three_in(60) };
+    for (group, policy) in [("for", hold_for(30)), ("times", three_in(60)), ("both", both)] {
+        come(&mut waits, group, &policy, at(0));
+        waits.break_off(&GroupKey::from_text(group));
+    }
+    assert_eq!(waits.len(), 1);
+    let seen = Arrival::Held(Hold::Seen { seen: 2, of: 3 });
+    assert_eq!(come(&mut waits, "times", &three_in(60), at(10)), seen);
+}
