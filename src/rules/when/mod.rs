@@ -158,12 +158,13 @@ impl Condition {
     }
 
     fn truth(&self, context: &Context<'_, '_>) -> Result<bool, String> {
-        let value = Value::resolve_val(&self.expression, context)
-            .map_err(|error| failure::sentence(&error))?;
-        value
-            .downcast_ref::<cel::common::types::CelBool>()
-            .map(|truth| *truth.inner())
-            .ok_or_else(|| failure::no_truth(value.get_type().name()))
+        // Not `resolve_val`: it is inlined, and what a build without optimisation then makes of its
+        // recursion takes 40 KiB of stack for a level.
+        match Value::resolve(&self.expression, context) {
+            Ok(Value::Bool(truth)) => Ok(truth),
+            Ok(other) => Err(failure::no_truth(other.type_of())),
+            Err(error) => Err(failure::sentence(&error)),
+        }
     }
 }
 
