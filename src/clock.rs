@@ -4,6 +4,8 @@
 //! deadlines and durations, [`WallTime`] (CLOCK_REALTIME) for names, labels and packet stamps.
 //! Decisions get a [`Now`] handed in, so that a test can be at any time it likes.
 
+pub mod calendar;
+
 use std::fmt;
 use std::ops::{Add, Sub};
 use std::str::FromStr;

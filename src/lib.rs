@@ -12,6 +12,7 @@ pub mod clock;
 pub mod durable;
 pub mod filter;
 pub mod libpcap;
+pub mod nearest;
 pub mod pcapng;
 pub mod random;
 pub mod ring;

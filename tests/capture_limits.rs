@@ -8,7 +8,8 @@ use hindsight::clock;
 use hindsight::model::{CapturePlan, Limits, StopReason};
 use support::capture_file::CaptureFile;
 use support::engine::{
-    Bench, MUCH, SMALLEST_RING, filtered, from_now_on, limits, on, plan, recorder, settings,
+    Bench, MUCH, SMALLEST_RING, filtered, from_now_on, limits, numbered, on, plan, recorder,
+    settings,
 };
 use support::namespaces::{INTERFACE, Pair};
 use support::traffic::{PAYLOAD, Sender, Traffic};
@@ -63,6 +64,82 @@ fn the_time_limit_counts_from_the_trigger_and_is_kept() {
             assert_eq!(ended.file().last_packet, file.packets.last().map(|it| it.at));
         }
     });
+}
+
+/// Begins captures of two seconds, extends each by its own orders, and checks when they end.
+fn extended(cases: &[(&str, CapturePlan, &[Duration], Duration)]) {
+    under_traffic(|traffic, bench| {
+        traffic.wait_for_more(1_000);
+        let begun: Vec<_> = cases
+            .iter()
+            .map(|(id, plan, orders, end)| {
+                let plan = CapturePlan { trigger_at: clock::wall_time(), ..plan.clone() };
+                (bench.begin(id, plan.clone()), plan, *orders, *end)
+            })
+            .collect();
+        begun.iter().for_each(|(capture, ..)| bench.wait_until_started(capture));
+        // Orders come in the middle, one after the other.
+        for place in 0..2 {
+            bench.wait_for_progress(begun.len() / 2);
+            for (capture, _, orders, _) in &begun {
+                orders.get(place).iter().for_each(|after| bench.engine.extend(capture, **after));
+            }
+        }
+        for (capture, plan, _, expected) in begun {
+            let ended = bench.end(&capture);
+            // It has ended: nothing comes of it.
+            bench.engine.extend(&capture, MUCH);
+            assert_eq!((ended.reason, ended.lost()), (StopReason::TimeExceeded, 0), "{capture}");
+            let numbers = tshark::numbers(ended.path());
+            assert!(numbers.windows(2).all(|pair| pair[0] + 1 == pair[1]), "{capture}: a gap");
+            let last = ended.file().last_packet.unwrap();
+            let end = plan.trigger_at + expected;
+            assert!(last < end && end.since(last) < SECOND / 4, "{capture}: {last} of {end}");
+        }
+    });
+}
+
+#[test]
+fn an_extended_capture_ends_at_the_later_time_and_misses_nothing() {
+    let planned = numbered(plan(SECOND / 4, 2 * SECOND));
+    extended(&[
+        ("planned", planned.clone(), &[], 2 * SECOND),
+        ("once", planned.clone(), &[3 * SECOND], 3 * SECOND),
+        ("twice", planned.clone(), &[3 * SECOND, 4 * SECOND], 4 * SECOND),
+        ("shorter", planned.clone(), &[SECOND / 2, SECOND], 2 * SECOND),
+        ("longer-then-shorter", planned, &[3 * SECOND, 2 * SECOND], 3 * SECOND),
+    ]);
+}
+
+#[test]
+fn captures_of_several_interfaces_and_of_libpcap_s_devices_are_extended_too() {
+    let planned = || numbered(plan(Duration::ZERO, 2 * SECOND));
+    extended(&[
+        ("several", on(&[INTERFACE, "lo"], planned()), &[3 * SECOND], 3 * SECOND),
+        ("any", on(&["any"], planned()), &[3 * SECOND], 3 * SECOND),
+    ]);
+}
+
+#[test]
+fn captures_that_rest_are_extended_and_hold_what_comes_at_last() {
+    let Some(pair) = Pair::quiet() else { return };
+    let mut bench = pair.near.within(|| Bench::start(16 << 20));
+    let traffic = Traffic::start(&pair, 4_000);
+    let quiet = || filtered("udp dst port 5001", plan(Duration::ZERO, 2 * SECOND));
+    let resting = ["one", "two"].map(|id| pair.near.within(|| bench.begin_and_wait(id, quiet())));
+    let planned = pair.near.within(|| bench.begin("planned", plan(Duration::ZERO, 2 * SECOND)));
+    bench.wait_for_progress(3);
+    resting.iter().for_each(|capture| bench.engine.extend(capture, 5 * SECOND));
+    assert_eq!(bench.end(&planned).reason, StopReason::TimeExceeded);
+    let mut sender = Sender::to_port(&pair, 5_001);
+    (0..50).for_each(|_| sender.send());
+    for capture in &resting {
+        let ended = bench.end(capture);
+        assert_eq!((ended.reason, ended.lost()), (StopReason::TimeExceeded, 0));
+        assert_eq!(CaptureFile::read(ended.path()).contiguous_numbers(), 0..50);
+    }
+    traffic.stop();
+    bench.shut_down();
 }
 
 #[test]

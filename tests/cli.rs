@@ -805,6 +805,7 @@ fn plan() -> CapturePlan {
         notify: vec!["bus".to_owned()],
         placing: Default::default(),
         on_resolved: Default::default(),
+        left_out: Vec::new(),
     }
 }
 

@@ -63,7 +63,7 @@ fn environment() -> Environment {
 /// Every key, each with a value that is not the default.
 const FULL: &str = "\
 version: 1
-host: { name: edge-7 }
+host: { name: edge-7, labels: { site: fra1 }, aliases: [gw.example.org, 192.0.2.7] }
 state: state
 log: { level: warn, format: json }
 recorder: { interfaces: [eth0, { name: eth1, memory: 64MiB, bytes_per_packet: 96, promiscuous: false }], \
@@ -132,12 +132,14 @@ client_cert_file: five, client_key_file: five } }
 to: [one@example.org, two@example.org], username: mail-user, password_file: one, ca_file: two, \
 text_template_file: t1, html_template_file: t2, events: [partial, failed] } }
 rules: [rules]
+dry_run: true
 defaults:
-  capture: { look_back: 20s, limits: { duration: 90s, bytes: 100MiB, segment_bytes: 20MiB, \
-keep_segments: 5 }, format: pcap, compression: zstd }
+  capture: { look_back: 20s, limits: { duration: 90s, max_duration: 3m, bytes: 100MiB, segment_bytes: 20MiB, \
+keep_segments: 5 }, format: pcap, compression: zstd, on_missing: capture_without }
   storage: archive
   notify: [bus]
   on_resolved: stop
+  while_running: queue
 ceilings: { duration: 4h, bytes: 900MiB, concurrent: 8, captures_per_hour: 30, memory: 2GiB, \
 spool: 8GiB, free_disk: 10% }
 control: { socket: run/control.sock, listen: [\"127.0.0.1:9189\", { address: \"[::]:9190\", \
@@ -148,6 +150,8 @@ retention: { age: 20d, size: 15GiB }
 /// For every key: where it is, and another value for it in [`FULL`].
 const KEYS: &[(&str, &str, &str)] = &[
     ("host.name", "edge-7", "edge-8"),
+    ("host.labels", "site: fra1", "site: fra2"),
+    ("host.aliases", "gw.example.org", "gw2.example.org"),
     ("state", "state: state", "state: elsewhere"),
     ("log.level", "level: warn", "level: debug"),
     ("log.format", "format: json }", "format: text }"),
@@ -283,15 +287,19 @@ const KEYS: &[(&str, &str, &str)] = &[
     ("storages", "  bucket:\n    s3", "  bucket2:\n    s3"),
     ("notifiers", "  team: { webhook", "  team2: { webhook"),
     ("rules", "[rules]", "[other-rules]"),
+    ("dry_run", "dry_run: true", "dry_run: false"),
+    ("defaults.while_running", "while_running: queue", "while_running: extend"),
+    ("defaults.capture.limits.max_duration", "max_duration: 3m", "max_duration: 4m"),
     ("defaults.storage", "storage: archive", "storage: local"),
     ("defaults.notify", "[bus]", "[team]"),
     ("defaults.capture.look_back", "20s", "21s"),
+    ("defaults.capture.on_missing", "on_missing: capture_without", "on_missing: refuse"),
     ("defaults.capture.limits.duration", "duration: 90s", "duration: 91s"),
     ("defaults.capture.limits.bytes", "100MiB", "101MiB"),
     ("defaults.capture.limits.segment_bytes", "20MiB", "19MiB"),
     ("defaults.capture.limits.keep_segments", "keep_segments: 5", "keep_segments: 4"),
     ("defaults.capture.format", "format: pcap,", "format: pcapng,"),
-    ("defaults.capture.compression", "compression: zstd", "compression: none"),
+    ("defaults.capture.compression", "compression: zstd,", "compression: none,"),
     ("defaults.on_resolved", "on_resolved: stop", "on_resolved: keep"),
     ("ceilings.spool", "spool: 8GiB", "spool: 9GiB"),
     ("ceilings.free_disk", "free_disk: 10%", "free_disk: 11%"),
@@ -474,7 +482,7 @@ fn the_examples_in_the_default_are_valid() {
 /// Other values that a key could have, likely ones first.
 fn other_values(value: &str) -> Vec<String> {
     const WORDS: &str = "one two three json text debug warn alertmanager auto pcap zstd stop keep \
-        local bus team slack teams cloudevent checksum read_back required completed 3.1.1 5 true \
+        queue local bus team slack teams cloudevent checksum read_back required completed 3.1.1 5 true \
         false 0 1 2 7 96 7% 9% 7s 11s 45s 3m 20d 1MiB 3MiB 70KiB 96MiB 2GiB 15GiB [] [lo] [bus] \
         [failed] [completed] [other-rules] 127.0.0.1:9199 [\"127.0.0.1:9199\"] /hooks/other";
     let quoted = value.trim_matches('"');
@@ -579,9 +587,54 @@ const MISTAKES: &[(&str, &str, &str)] = &[
         "config.yaml:1:10: version 2 is not known here; this release reads version 1",
     ),
     (
-        "host: { name: edge-7 }",
-        "host: { name: ../etc }",
+        "host: { name: edge-7, ",
+        "host: { name: ../etc, ",
         "config.yaml:2:15: `../etc` cannot be a part of a file name; take letters, digits, `.`, `_` and `-`, at most 64",
+    ),
+    (
+        "site: fra1",
+        "name: fra1",
+        "config.yaml:2:33: the label `name` is the name of the host; set host.name, or call the label otherwise",
+    ),
+    (
+        "site: fra1",
+        "a site: fra1",
+        "config.yaml:2:33: `a site` is no label; take letters, digits, `_`, `.`, `-`, `/` and `:`, a letter or `_` first",
+    ),
+    (
+        "site: fra1",
+        "site: \"a\\nb\"",
+        "config.yaml:2:39: this cannot be the value of a label; take at most 256 bytes without control characters",
+    ),
+    (
+        "[gw.example.org, ",
+        "[\"gw.example.org:9100\", ",
+        "config.yaml:2:57: `gw.example.org:9100` is neither a name nor an address; write it without a port, as in edge-7.example.org",
+    ),
+    (
+        "  plant:",
+        "  schedule:",
+        "config.yaml:7:3: `schedule` is the source of the events that schedules make; take another name",
+    ),
+    (
+        "while_running: queue",
+        "while_running: wait",
+        "config.yaml:64:18: unknown value `wait`; known here: extend, ignore, queue",
+    ),
+    (
+        "max_duration: 3m",
+        "max_duration: 80s",
+        "config.yaml:60:69: defaults.capture.limits.max_duration 1m20s is below defaults.capture.limits.duration 1m30s; raise it, or lower the duration",
+    ),
+    (
+        "max_duration: 3m",
+        "max_duration: 5h",
+        "config.yaml:60:69: defaults.capture.limits.max_duration 5h is above ceilings.duration 4h; lower the default, or raise the ceiling",
+    ),
+    (
+        "look_back: 20s",
+        "look_back: 2d",
+        "config.yaml:60:25: `look_back` 2d is above 1d, the longest; lower it",
     ),
     ("state: state", "stat: state", "config.yaml:3:1: unknown key `stat`; did you mean `state`?"),
     (
@@ -643,7 +696,7 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     (
         "memory: 2GiB",
         "memory: 100MiB",
-        "config.yaml:63:88: the rings need 104MiB, above ceilings.memory 100MiB (eth0 32MiB, eth1 64MiB, one ring on demand 8MiB); lower recorder.memory, or raise ceilings.memory",
+        "config.yaml:65:88: the rings need 104MiB, above ceilings.memory 100MiB (eth0 32MiB, eth1 64MiB, one ring on demand 8MiB); lower recorder.memory, or raise ceilings.memory",
     ),
     (
         "  plant:",
@@ -715,12 +768,12 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     (
         "key_file: two, client_ca",
         "key_file: four, client_ca",
-        "config.yaml:64:122: four cannot be read: No such file or directory (os error 2); create it, readable for the worker's user",
+        "config.yaml:66:122: four cannot be read: No such file or directory (os error 2); create it, readable for the worker's user",
     ),
     (
         "\"[::]:9190\"",
         "\"127.0.0.1:9189\"",
-        "config.yaml:64:76: `127.0.0.1:9189` is named twice; name each address once",
+        "config.yaml:66:76: `127.0.0.1:9189` is named twice; name each address once",
     ),
     (
         "fields: { name: g1 }",
@@ -899,82 +952,82 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     (
         "storage: archive",
         "storage: archiv",
-        "config.yaml:60:12: unknown storage `archiv`; did you mean `archive`?",
+        "config.yaml:61:12: unknown storage `archiv`; did you mean `archive`?",
     ),
     (
         "notify: [bus]",
         "notify: [buss]",
-        "config.yaml:61:12: unknown notifier `buss`; did you mean `bus`?",
+        "config.yaml:62:12: unknown notifier `buss`; did you mean `bus`?",
     ),
     (
-        "duration: 90s",
+        "duration: 90s, max_duration: 3m",
         "duration: 5h",
-        "config.yaml:59:50: defaults.capture.limits.duration 5h is above ceilings.duration 4h; lower the default, or raise the ceiling",
+        "config.yaml:60:50: defaults.capture.limits.duration 5h is above ceilings.duration 4h; lower the default, or raise the ceiling",
     ),
     (
         "duration: 90s",
         "duration: 90",
-        "config.yaml:59:50: '90' is not a duration; write a number with a unit, as in 250ms, 30s, 5m or 1h30m",
+        "config.yaml:60:50: '90' is not a duration; write a number with a unit, as in 250ms, 30s, 5m or 1h30m",
     ),
     (
         "100MiB",
         "100 MiB",
-        "config.yaml:59:62: '100 MiB' is not a size; write bytes, or a number with a unit, as in 1500, 64KiB or 200MiB",
+        "config.yaml:60:80: '100 MiB' is not a size; write bytes, or a number with a unit, as in 1500, 64KiB or 200MiB",
     ),
     (
         "segment_bytes: 20MiB",
         "segment_bytes: 4KiB",
-        "config.yaml:59:85: files of 4KiB have no room beside what they say of themselves; give limits.segment_bytes at least 64KiB",
+        "config.yaml:60:103: files of 4KiB have no room beside what they say of themselves; give limits.segment_bytes at least 64KiB",
     ),
     (
         "segment_bytes: 20MiB",
         "segment_bytes: 21MiB",
-        "config.yaml:59:107: 5 files of limits.segment_bytes 21MiB are 105MiB, above limits.bytes 100MiB; keep fewer, make them smaller, or raise limits.bytes",
+        "config.yaml:60:125: 5 files of limits.segment_bytes 21MiB are 105MiB, above limits.bytes 100MiB; keep fewer, make them smaller, or raise limits.bytes",
     ),
     (
         "segment_bytes: 20MiB, ",
         "",
-        "config.yaml:59:85: `keep_segments` needs `segment_bytes`; add the size of a file, as in segment_bytes: 50MiB",
+        "config.yaml:60:103: `keep_segments` needs `segment_bytes`; add the size of a file, as in segment_bytes: 50MiB",
     ),
     (
         "format: pcap,",
         "format: pcapp,",
-        "config.yaml:59:120: unknown value `pcapp`; did you mean `pcap`?",
+        "config.yaml:60:138: unknown value `pcapp`; did you mean `pcap`?",
     ),
     (
         "concurrent: 8",
         "concurrent: 0",
-        "config.yaml:63:54: expected a whole number from 1 to 1000, found 0",
+        "config.yaml:65:54: expected a whole number from 1 to 1000, found 0",
     ),
     (
         "spool: 8GiB",
         "spool: 8KiB",
-        "config.yaml:63:101: a spool of 8KiB holds no capture; give it at least 1MiB",
+        "config.yaml:65:101: a spool of 8KiB holds no capture; give it at least 1MiB",
     ),
     (
         "free_disk: 10%",
         "free_disk: 95%",
-        "config.yaml:63:118: '95%' is no share to keep free; write 0% to 90%",
+        "config.yaml:65:118: '95%' is no share to keep free; write 0% to 90%",
     ),
     (
         "free_disk: 10%",
         "free_disk: much",
-        "config.yaml:63:118: 'much' is neither a share nor a size; write one as in 5% or 2GiB",
+        "config.yaml:65:118: 'much' is neither a share nor a size; write one as in 5% or 2GiB",
     ),
     (
         "on_resolved: stop",
         "on_resolved: stopp",
-        "config.yaml:62:16: unknown value `stopp`; did you mean `stop`?",
+        "config.yaml:63:16: unknown value `stopp`; did you mean `stop`?",
     ),
     (
         "age: 20d",
         "age: 20",
-        "config.yaml:65:19: '20' is not a duration; write a number with a unit, as in 250ms, 30s, 5m or 1h30m",
+        "config.yaml:67:19: '20' is not a duration; write a number with a unit, as in 250ms, 30s, 5m or 1h30m",
     ),
     (
         "127.0.0.1:9189",
         "localhost:9189",
-        "config.yaml:64:47: `localhost:9189` is no address to listen on; write an IP address and a port, as in 127.0.0.1:9188 or [::]:9188",
+        "config.yaml:66:47: `localhost:9189` is no address to listen on; write an IP address and a port, as in 127.0.0.1:9188 or [::]:9188",
     ),
 ];
 
@@ -1126,7 +1179,7 @@ fn mistakes_of_the_configuration_and_of_the_rules_are_told_together() {
     let places: Vec<&str> = told.iter().map(|line| line.split(": ").next().unwrap()).collect();
     assert_eq!(
         places,
-        ["config.yaml:5:114", "config.yaml:63:54", "rules/b.yaml:3:24", "rules/b.yaml:3:39"]
+        ["config.yaml:5:114", "config.yaml:65:54", "rules/b.yaml:3:24", "rules/b.yaml:3:39"]
     );
     // A part that could not be read may be the one that the rule names.
     let text = text.replace("    s3:", "    s4:");

@@ -70,14 +70,15 @@ fn cases(frequent: &Frequent) -> Vec<Case> {
 }
 
 /// A filter of entries with `+` between them, the last of which has an expression behind it where it
-/// has a sixth field.
+/// has a seventh field.
 fn structured(line: &str) -> Filter {
     let mut filter = Filter::default();
     for entry in line.split(" + ") {
-        let mut fields: Vec<&str> = entry.splitn(6, '|').map(str::trim).collect();
-        filter.expression = fields.get(5).map(|&text| text.to_owned());
-        fields.truncate(5);
-        let fields = fields.try_into().unwrap_or_else(|_| panic!("not five fields: {line}"));
+        let mut fields: Vec<&str> = entry.splitn(7, '|').map(str::trim).collect();
+        assert!(fields.len() >= 5, "not five fields: {line}");
+        filter.expression = fields.get(6).map(|&text| text.to_owned());
+        fields.resize(6, "");
+        let fields = fields.try_into().expect("six fields were just made");
         filter.entries.push(five_tuple::entry(fields));
     }
     filter

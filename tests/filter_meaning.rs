@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use hindsight::filter::{Entry, Filter, LinkType, Packet, Program, compile};
+use hindsight::filter::{Entry, Filter, LinkType, Mac, Packet, Program, compile};
 use support::captures::{Captured, Made};
 use support::five_tuple::{ICMP, ICMP6, Ip, SCTP, TCP, UDP, entry, selects};
 
@@ -29,8 +29,20 @@ fn v6(last: u16) -> IpAddr {
     Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, last).into()
 }
 
-fn ethernet(tags: &[u16], ether_type: u16, payload: &[u8]) -> Vec<u8> {
-    let mut bytes = vec![2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1];
+/// Where frames go that carry no IP packet, and where they come from.
+const MACS: [Mac; 2] = [Mac([2, 0, 0, 0, 0, 2]), Mac([2, 0, 0, 0, 0, 1])];
+
+/// Each address has an Ethernet address of its own, which ends as it does.
+fn macs(source: IpAddr, destination: IpAddr) -> [Mac; 2] {
+    let last = |address| match address {
+        IpAddr::V4(v4) => v4.octets()[3],
+        IpAddr::V6(v6) => v6.octets()[15],
+    };
+    [destination, source].map(|address| Mac([2, 0, 0, 0, 0, last(address)]))
+}
+
+fn ethernet(macs: [Mac; 2], tags: &[u16], ether_type: u16, payload: &[u8]) -> Vec<u8> {
+    let mut bytes = macs.map(|mac| mac.0).concat();
     for tag in tags {
         bytes.extend([0x81, 0]);
         bytes.extend(tag.to_be_bytes());
@@ -85,9 +97,11 @@ fn ip_packet(ip: &Ip, fragment: u16, payload: &[u8]) -> (u16, Vec<u8>) {
 fn frame(ip: &Ip, fragment: u16) -> Frame {
     let payload = transport(ip.protocol, ip.ports.unwrap_or((0, 0)));
     let (ether_type, packet) = ip_packet(ip, fragment, &payload);
-    let bytes = ethernet(&[7, 9][..ip.tags], ether_type, &packet);
+    let macs = ip.macs.unwrap_or_else(|| macs(ip.source, ip.destination));
+    let bytes = ethernet(macs, &[7, 9][..ip.tags], ether_type, &packet);
     let later_fragment = fragment & 0x1fff != 0;
-    let ip = Ip { ports: ip.ports.filter(|_| !later_fragment), ..ip.clone() };
+    let ports = ip.ports.filter(|_| !later_fragment);
+    let ip = Ip { ports, macs: Some(macs), ..ip.clone() };
     Frame { packet: Captured::whole(bytes), ip: Some(ip) }
 }
 
@@ -115,16 +129,19 @@ fn capture() -> Vec<Frame> {
             for (protocol, ports) in
                 [TCP, UDP, SCTP].into_iter().flat_map(|p| ports.map(|q| (p, q)))
             {
-                let ip = Ip { source, destination, protocol, ports: Some(ports), tags };
+                let ip = Ip { source, destination, protocol, ports: Some(ports), tags, macs: None };
                 frames.push(frame(&ip, 0));
             }
             let protocol = if source.is_ipv4() { ICMP } else { ICMP6 };
-            frames.push(frame(&Ip { source, destination, protocol, ports: None, tags }, 0));
+            frames.push(frame(
+                &Ip { source, destination, protocol, ports: None, tags, macs: None },
+                0,
+            ));
         }
     }
     for (protocol, fragment) in [(TCP, 0x2000), (TCP, 0x2001), (UDP, 0x0010), (UDP, 0x4000)] {
         let ports = Some((443, 50_000));
-        let ip = Ip { source: v4(1), destination: v4(9), protocol, ports, tags: 0 };
+        let ip = Ip { source: v4(1), destination: v4(9), protocol, ports, tags: 0, macs: None };
         frames.push(frame(&ip, fragment));
     }
     let everybody = Ipv4Addr::BROADCAST.into();
@@ -133,19 +150,24 @@ fn capture() -> Vec<Frame> {
         ([0xff; 6], Ipv4Addr::UNSPECIFIED.into(), everybody, (68, 67)),
         ([1, 0, 0x5e, 0, 0, 0xfb], v4(9), mdns, (5_353, 5_353)),
     ] {
-        let ip = Ip { source, destination, protocol: UDP, ports: Some(ports), tags: 0 };
-        let mut group = frame(&ip, 0);
-        group.packet.bytes[..6].copy_from_slice(&to);
-        frames.push(group);
+        let macs = Some([Mac(to), Mac([2, 0, 0, 0, 0, 1])]);
+        let ip = Ip { source, destination, protocol: UDP, ports: Some(ports), tags: 0, macs };
+        frames.push(frame(&ip, 0));
     }
     let arp =
         [&[0, 1, 8, 0, 6, 4, 0, 1, 2, 0, 0, 0, 0, 1, 10, 0, 0, 1][..], &[0; 6], &[10, 0, 0, 9]];
-    frames.push(other(ethernet(&[], 0x0806, &arp.concat())));
-    frames.push(other(ethernet(&[7], 0x0806, &arp.concat())));
-    frames.push(other(ethernet(&[], 0x8847, &[0, 1, 0x01, 64, 0x45])));
-    frames.push(other(ethernet(&[], 0x0026, &[0xe0, 0xe0, 3, 0, 0, 0])));
-    let ip =
-        Ip { source: v4(1), destination: v4(9), protocol: TCP, ports: Some((443, 1)), tags: 1 };
+    frames.push(other(ethernet(MACS, &[], 0x0806, &arp.concat())));
+    frames.push(other(ethernet(MACS, &[7], 0x0806, &arp.concat())));
+    frames.push(other(ethernet(MACS, &[], 0x8847, &[0, 1, 0x01, 64, 0x45])));
+    frames.push(other(ethernet(MACS, &[], 0x0026, &[0xe0, 0xe0, 3, 0, 0, 0])));
+    let ip = Ip {
+        source: v4(1),
+        destination: v4(9),
+        protocol: TCP,
+        ports: Some((443, 1)),
+        tags: 1,
+        macs: None,
+    };
     let whole = frame(&ip, 0);
     for length in 0..=whole.packet.bytes.len() {
         let mut cut = other(whole.packet.bytes[..length].to_vec());
@@ -255,41 +277,46 @@ const EXPRESSIONS: [&str; 72] = [
     "stp or llc",
 ];
 
-/// Entries as protocol, local_ip, remote_ip, local_port, remote_port.
-const ENTRIES: [[&str; 5]; 33] = [
-    ["any", "", "", "", ""],
-    ["tcp", "", "", "", ""],
-    ["udp", "", "", "", ""],
-    ["icmp", "", "", "", ""],
-    ["", "10.0.0.1", "", "", ""],
-    ["", "10.0.0.9", "", "", ""],
-    ["", "fd00::1;10.0.0.1", "", "", ""],
-    ["", "", "10.0.0.9", "", ""],
-    ["", "", "10.0.0.1", "", ""],
-    ["", "", "fd00::/64", "", ""],
-    ["", "10.0.0.1", "10.0.0.9", "", ""],
-    ["", "10.0.0.1", "10.0.0.2", "", ""],
-    ["", "10.0.0.2", "10.0.0.1", "", ""],
-    ["tcp", "10.0.0.1", "", "443", ""],
-    ["tcp", "10.0.0.1", "", "", "443"],
-    ["tcp", "", "10.0.0.9", "", "443"],
-    ["udp", "", "10.0.0.9", "443", ""],
-    ["", "", "10.0.0.0/24", "443", ""],
-    ["", "", "10.0.0.0/24", "", "443"],
-    ["", "", "", "443", ""],
-    ["", "", "", "", "443"],
-    ["udp", "", "", "53", "53"],
-    ["", "", "", "8000-8999", ""],
-    ["", "", "", "", "8000-8999;53"],
-    ["tcp", "", "", "443;8000-8500", "8999;50000-51000"],
-    ["", "10.0.0.1-10.0.0.8", "", "", ""],
-    ["", "", "10.0.0.2-10.0.0.199;fd00::2-fd00::1ff", "", ""],
-    ["", "", "10.0.0.128/25;10.0.0.9", "", "443"],
-    ["icmp", "", "10.0.0.9;fd00::9", "", ""],
-    ["", "0.0.0.0/0", "", "", ""],
-    ["", "", "::/0", "", "53"],
-    ["udp", "", "", "5353", ""],
-    ["tcp", "192.0.2.1", "", "", ""],
+/// Entries as protocol, local_ip, remote_ip, local_port, remote_port, mac.
+const ENTRIES: [[&str; 6]; 38] = [
+    ["any", "", "", "", "", ""],
+    ["tcp", "", "", "", "", ""],
+    ["udp", "", "", "", "", ""],
+    ["icmp", "", "", "", "", ""],
+    ["", "10.0.0.1", "", "", "", ""],
+    ["", "10.0.0.9", "", "", "", ""],
+    ["", "fd00::1;10.0.0.1", "", "", "", ""],
+    ["", "", "10.0.0.9", "", "", ""],
+    ["", "", "10.0.0.1", "", "", ""],
+    ["", "", "fd00::/64", "", "", ""],
+    ["", "10.0.0.1", "10.0.0.9", "", "", ""],
+    ["", "10.0.0.1", "10.0.0.2", "", "", ""],
+    ["", "10.0.0.2", "10.0.0.1", "", "", ""],
+    ["tcp", "10.0.0.1", "", "443", "", ""],
+    ["tcp", "10.0.0.1", "", "", "443", ""],
+    ["tcp", "", "10.0.0.9", "", "443", ""],
+    ["udp", "", "10.0.0.9", "443", "", ""],
+    ["", "", "10.0.0.0/24", "443", "", ""],
+    ["", "", "10.0.0.0/24", "", "443", ""],
+    ["", "", "", "443", "", ""],
+    ["", "", "", "", "443", ""],
+    ["udp", "", "", "53", "53", ""],
+    ["", "", "", "8000-8999", "", ""],
+    ["", "", "", "", "8000-8999;53", ""],
+    ["tcp", "", "", "443;8000-8500", "8999;50000-51000", ""],
+    ["", "10.0.0.1-10.0.0.8", "", "", "", ""],
+    ["", "", "10.0.0.2-10.0.0.199;fd00::2-fd00::1ff", "", "", ""],
+    ["", "", "10.0.0.128/25;10.0.0.9", "", "443", ""],
+    ["icmp", "", "10.0.0.9;fd00::9", "", "", ""],
+    ["", "0.0.0.0/0", "", "", "", ""],
+    ["", "", "::/0", "", "53", ""],
+    ["udp", "", "", "5353", "", ""],
+    ["tcp", "192.0.2.1", "", "", "", ""],
+    ["", "", "", "", "", "02:00:00:00:00:09"],
+    ["", "", "", "", "", "0200.0000.0002;02:00:00:00:00:c8"],
+    ["tcp", "", "", "", "", "02-00-00-00-00-01"],
+    ["udp", "", "10.0.0.0/24", "", "53", "02:00:00:00:00:01"],
+    ["", "10.0.0.1", "", "", "", "ff:ff:ff:ff:ff:ff"],
 ];
 
 fn own_addresses() -> [Vec<IpAddr>; 3] {
@@ -346,11 +373,27 @@ fn entries_select_what_their_definition_says_and_tcpdump_with_their_text() {
 }
 
 #[test]
+fn an_ethernet_address_alone_selects_all_frames_of_it() {
+    let frames = capture();
+    let file = write(&frames);
+    let mac = vec![MACS[1]];
+    let filter = Filter { entries: vec![Entry { mac, ..Entry::default() }], expression: None };
+    let selected = compare(&filter, &[], &frames, &file);
+    let of_it = |bytes: &[u8]| [bytes.get(..6), bytes.get(6..12)].contains(&Some(&MACS[1].0));
+    for (number, frame) in frames.iter().enumerate() {
+        let bytes = &frame.packet.bytes;
+        assert_eq!(selected.contains(&number), bytes.len() >= 12 && of_it(bytes), "{number}");
+    }
+    let others = frames.iter().enumerate().filter(|(_, frame)| frame.ip.is_none());
+    assert!(others.filter(|(number, _)| selected.contains(number)).count() > 4);
+}
+
+#[test]
 fn entries_are_alternatives_and_an_expression_holds_besides() {
     let frames = capture();
     let file = write(&frames);
     let own = vec![v4(1)];
-    let entries = [["tcp", "", "10.0.0.9", "", ""], ["udp", "", "", "53", ""]].map(entry);
+    let entries = [["tcp", "", "10.0.0.9", "", "", ""], ["udp", "", "", "53", "", ""]].map(entry);
     let numbers = |entries: &[Entry], expression: Option<&str>| {
         let filter =
             Filter { entries: entries.to_vec(), expression: expression.map(str::to_owned) };

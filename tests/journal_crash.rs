@@ -131,6 +131,7 @@ fn capture(id: CaptureId, event: EventId) -> Capture {
         notify: Vec::new(),
         placing: Default::default(),
         on_resolved: Default::default(),
+        left_out: Vec::new(),
     };
     let name = format!("web-{id}");
     Capture::pending(id, name, plan, at)

@@ -9,9 +9,10 @@ use std::time::Duration;
 
 use hindsight::clock::WallTime;
 use hindsight::model::{
-    Compression, Event, EventId, FileForm, FileFormat, OnResolved, SegmentLimits, Status, Verdict,
+    Compression, Event, EventId, FileForm, FileFormat, OnResolved, Proposal, Quota, Refusal,
+    SegmentLimits, Status, Times, Verdict, WhileRunning,
 };
-use hindsight::rules::{Defaults, Known, RuleSet, Settings, load};
+use hindsight::rules::{Defaults, Host, Known, OnMissing, OnRunning, RuleSet, Settings, load};
 
 fn set(names: &[&str]) -> BTreeSet<String> {
     names.iter().map(|name| (*name).to_owned()).collect()
@@ -26,7 +27,11 @@ fn known() -> Known {
         interfaces: vec!["eth0".to_owned(), "eth1".to_owned()],
         duration: Duration::from_secs(5 * 3_600),
         bytes: 1 << 30,
-        host: "edge-7".to_owned(),
+        host: Host::new(
+            "edge-7.example.org",
+            [("role".to_owned(), "edge".to_owned()), ("site".to_owned(), "fra1".to_owned())].into(),
+            ["192.0.2.7"],
+        ),
     }
 }
 
@@ -38,6 +43,9 @@ fn defaults() -> Defaults {
         segments: None,
         file: FileForm::default(),
         on_resolved: OnResolved::Keep,
+        while_running: OnRunning::Ignore,
+        max_duration: None,
+        on_missing: OnMissing::Refuse,
         storage: "local".to_owned(),
         notify: Vec::new(),
     }
@@ -48,7 +56,7 @@ fn load_paths(paths: Vec<PathBuf>) -> Result<RuleSet, Vec<String>> {
 }
 
 fn load_under(paths: Vec<PathBuf>, defaults: Defaults) -> Result<RuleSet, Vec<String>> {
-    load(&Settings { paths, defaults }, &known())
+    load(&Settings { paths, defaults, dry_run: false }, &known())
         .map_err(|problems| problems.iter().map(ToString::to_string).collect())
 }
 
@@ -233,6 +241,98 @@ const MISTAKES: &[(&[&str], &str)] = &[
         &["capture: { filters: [{ remote_prot: 443 }] }"],
         "net.yaml:5:28: unknown key `remote_prot`; did you mean `remote_port`?",
     ),
+    (&["for: 0s"], "net.yaml:5:10: `for` of 0s makes no sense; give more, or remove the key"),
+    (&["for: 25h"], "net.yaml:5:10: `for` 1d1h is above 1d, the longest; lower it"),
+    (
+        &["times: { count: 1, within: 1m }"],
+        "net.yaml:5:21: `times.count` 1 is not between 2 and 1000; give more, or remove the key",
+    ),
+    (
+        &["times: { count: 1001, within: 1m }"],
+        "net.yaml:5:21: `times.count` 1001 is not between 2 and 1000; lower it",
+    ),
+    (
+        &["times: { count: 3, within: 25h }"],
+        "net.yaml:5:32: `times.within` 1d1h is above 1d, the longest; lower it",
+    ),
+    (&["times: { count: 3 }"], "net.yaml:5:12: the key `within` is missing"),
+    (
+        &["cooldown: 32d", "group_by: [x]"],
+        "net.yaml:5:15: `cooldown` 32d is above 31d, the longest; lower it",
+    ),
+    (
+        &["max_captures: { count: 0, per: 1h }"],
+        "net.yaml:5:28: `max_captures.count` 0 is not between 1 and 1000; give more, or remove the key",
+    ),
+    (
+        &["max_captures: { count: 1001, per: 1h }"],
+        "net.yaml:5:28: `max_captures.count` 1001 is not between 1 and 1000; lower it",
+    ),
+    (
+        &["max_captures: { count: 1, per: 0s }"],
+        "net.yaml:5:36: `max_captures.per` of 0s makes no sense; give more, or remove the key",
+    ),
+    (
+        &["max_captures: { count: 1, per: 32d }"],
+        "net.yaml:5:36: `max_captures.per` 32d is above 31d, the longest; lower it",
+    ),
+    (&["while_running: extends"], "net.yaml:5:20: unknown value `extends`; did you mean `extend`?"),
+    (
+        &["while_running: extend", "capture: { limits: { max_duration: 6h } }"],
+        "net.yaml:6:40: limits.max_duration 6h is above ceilings.duration 5h; \
+             lower it here, or raise the ceiling in the configuration",
+    ),
+    (
+        &["while_running: extend", "capture: { limits: { max_duration: 59s } }"],
+        "net.yaml:6:40: limits.max_duration 59s is below limits.duration 1m; \
+             raise it, or lower limits.duration",
+    ),
+    (
+        &["while_running: queue", "capture: { limits: { max_duration: 5m } }"],
+        "net.yaml:6:40: `max_duration` bounds how long events extend a capture; \
+             add `while_running: extend` to the rule, or remove the limit",
+    ),
+    (
+        &["host: {}"],
+        "net.yaml:5:11: `host` says nothing; give it `match` or `named_by`, or remove it",
+    ),
+    (&["host: { named_by: \"\" }"], "net.yaml:5:23: no label is named; name one, as in instance"),
+    (
+        &["host: { nmaed_by: instance }"],
+        "net.yaml:5:13: unknown key `nmaed_by`; did you mean `named_by`?",
+    ),
+    (
+        &["active: { cron: [] }"],
+        "net.yaml:5:21: no time is named; name one, as in \"* * 8-18 * * Mon-Fri\"",
+    ),
+    (&["active: { timezone: UTC }"], "net.yaml:5:13: the key `cron` is missing"),
+    (&["enabled: yes"], "net.yaml:5:14: expected true or false, found `yes`"),
+    (
+        &["capture: { look_back: 25h }"],
+        "net.yaml:5:27: `look_back` 1d1h is above 1d, the longest; lower it",
+    ),
+    (
+        &["capture: { look_back: { from: starts_at, by: 25h } }"],
+        "net.yaml:5:50: `look_back` 1d1h is above 1d, the longest; lower it",
+    ),
+    (
+        &["capture: { look_back: 10 }"],
+        "net.yaml:5:27: '10' is not a duration; write a number with a unit, as in 250ms, 30s, \
+             5m or 1h30m",
+    ),
+    (
+        &["capture: { look_back: { from: start_at, by: 30s } }"],
+        "net.yaml:5:35: unknown value `start_at`; did you mean `starts_at`?",
+    ),
+    (&["capture: { look_back: { from: starts_at } }"], "net.yaml:5:27: the key `by` is missing"),
+    (
+        &["capture: { look_back: [30s] }"],
+        "net.yaml:5:27: expected a duration, or { from: starts_at, by: DURATION }, found sequence",
+    ),
+    (
+        &["capture: { look_back: \"${labels.x | port}\" }"],
+        "net.yaml:5:27: `port` cannot stand here; known here: duration",
+    ),
     (
         &["capture: { bpf: \"host ${labels.peer | ip}\" }"],
         "net.yaml:5:21: a placeholder cannot stand in `bpf`; \
@@ -329,7 +429,7 @@ fn all_problems_of_all_files_are_told_together() {
             "b.yml:3:11: the name `twice` is taken by the rule at a.yaml:3; names are",
             "b.yml:4:13: this is no matcher; write a label, one of = != =~ !~ and a v",
             "b.yml:5:14: unknown storage `x`; known here: archive, local",
-            "b.yml:6:5: unknown key `on`; known here: name, description, source, matc",
+            "b.yml:6:5: unknown key `on`; known here: name, description, enabled, sou",
             "c.yaml:1:10: version 2 is not known here; this release reads version 1",
         ]
     );
@@ -527,4 +627,377 @@ fn the_shipped_rules_load_and_act_on_their_alerts_only() {
     assert_eq!(decide(&[("alertname", "ConnectionsRefused")]), ["connection-resets"]);
     assert_eq!(decide(&[("alertname", "DnsLatencyHigh")]), ["dns-failures"]);
     assert_eq!(decide(&[("alertname", "DnsLatencyHighish")]), [""; 0]);
+}
+
+/// The verdicts of the rule with these lines on an event that it matches.
+fn verdicts(lines: &[&str], event: &Event) -> Vec<Verdict> {
+    let rules = load_text(&rule(lines)).unwrap_or_else(|told| panic!("{}", told.join("\n")));
+    rules.decide(event)
+}
+
+fn proposal(lines: &[&str], event: &Event) -> Proposal {
+    match verdicts(lines, event).pop() {
+        Some(Verdict::Capture(proposal)) => *proposal,
+        other => panic!("{lines:?}: {other:?}"),
+    }
+}
+
+fn x() -> Event {
+    event(&[("alertname", "X")])
+}
+
+#[test]
+fn a_rule_says_when_and_how_often_its_events_make_a_capture() {
+    let seconds = Duration::from_secs;
+    let policy = proposal(
+        &[
+            "for: 30s",
+            "times: { count: 3, within: 1m }",
+            "group_by: [alertname]",
+            "cooldown: 15m",
+            "max_captures: { count: 4, per: 24h }",
+            "while_running: extend",
+            "dry_run: true",
+            "capture: { limits: { duration: 40s, max_duration: 2m } }",
+        ],
+        &x(),
+    )
+    .policy;
+    assert_eq!(policy.hold, Some(seconds(30)));
+    assert_eq!(policy.times, Some(Times { count: 3, within: seconds(60) }));
+    assert_eq!(policy.cooldown, seconds(900));
+    assert_eq!(policy.max_captures, Some(Quota { count: 4, per: seconds(86_400) }));
+    assert_eq!(policy.while_running, WhileRunning::Extend { up_to: seconds(120) });
+    assert!(policy.dry_run);
+    assert_eq!(proposal(&[], &x()).policy, hindsight::model::Policy::default());
+}
+
+#[test]
+fn an_extended_capture_is_bounded_by_the_rule_the_defaults_or_the_ceiling() {
+    let seconds = Duration::from_secs;
+    let extended = |inherited: Option<Duration>, lines: &[&str]| {
+        let defaults =
+            Defaults { while_running: OnRunning::Extend, max_duration: inherited, ..defaults() };
+        let rules = load_text_under(&rule(lines), defaults).unwrap();
+        match rules.decide(&x()).pop() {
+            Some(Verdict::Capture(proposal)) => proposal.policy.while_running,
+            other => panic!("{other:?}"),
+        }
+    };
+    let up_to = |span| WhileRunning::Extend { up_to: seconds(span) };
+    assert_eq!(extended(None, &[]), up_to(300));
+    assert_eq!(extended(None, &["capture: { limits: { duration: 4h } }"]), up_to(5 * 3_600));
+    assert_eq!(extended(Some(seconds(90)), &[]), up_to(90));
+    assert_eq!(extended(Some(seconds(90)), &["capture: { limits: { duration: 2m } }"]), up_to(120));
+    let own = "capture: { limits: { max_duration: 70s } }";
+    assert_eq!(extended(Some(seconds(90)), &[own]), up_to(70));
+    // A duration that the event gives counts like the rule's own.
+    let open = "capture: { limits: { duration: \"${labels.long | duration}\" } }";
+    let rules = load_text(&rule(&["while_running: extend", open])).unwrap();
+    let long = event(&[("alertname", "X"), ("long", "10m")]);
+    let verdicts = rules.decide(&long);
+    let [Verdict::Capture(proposal)] = &verdicts[..] else { panic!("{verdicts:?}") };
+    assert_eq!(proposal.policy.while_running, up_to(3_000));
+    assert_eq!(extended(None, &["while_running: ignore"]), WhileRunning::Ignore);
+    assert_eq!(extended(None, &["while_running: queue"]), WhileRunning::Queue);
+}
+
+#[test]
+fn a_dry_run_of_the_configuration_is_one_of_every_rule() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("net.yaml");
+    fs::write(&path, rule(&["dry_run: false"])).unwrap();
+    for dry_run in [false, true] {
+        let settings = Settings { paths: vec![path.clone()], defaults: defaults(), dry_run };
+        let rules = load(&settings, &known()).unwrap();
+        let verdicts = rules.decide(&x());
+        let [Verdict::Capture(proposal)] = &verdicts[..] else { panic!("{verdicts:?}") };
+        assert_eq!(proposal.policy.dry_run, dry_run);
+        assert_eq!(rules.describe()[0].dry_run, dry_run);
+    }
+}
+
+#[test]
+fn a_condition_is_asked_after_the_matchers_and_has_to_be_true() {
+    let with = |value| Event { value, ..event(&[("alertname", "X"), ("env", "prod")]) };
+    let lines = &["when: value > 0.05 && labels.env == \"prod\""][..];
+    assert!(matches!(verdicts(lines, &with(Some(0.06)))[..], [Verdict::Capture(_)]));
+    assert_eq!(verdicts(lines, &with(Some(0.05))), []);
+    // No number, or no label: it is not false, it has no truth value.
+    for event in [with(None), Event { value: Some(1.0), ..x() }] {
+        let told = verdicts(lines, &event);
+        let [Verdict::Refused { rule, cause: Refusal::Condition, reason, .. }] = &told[..] else {
+            panic!("{told:?}");
+        };
+        assert_eq!(rule, "a");
+        assert!(reason.starts_with("rule `a`: "), "{reason}");
+    }
+    let other = Event { value: None, ..event(&[("alertname", "Y")]) };
+    assert_eq!(verdicts(lines, &other), [], "it does not match, so nothing is asked");
+    let told = problems(&rule(&["when: value >"]));
+    assert!(told.len() == 1 && told[0].starts_with("net.yaml:5:11: "), "{told:?}");
+}
+
+#[test]
+fn a_rule_that_waits_says_that_its_condition_holds_no_longer() {
+    let when = "when: labels.env == \"prod\"";
+    let unmet = event(&[("alertname", "X"), ("env", "test")]);
+    let met = event(&[("alertname", "X"), ("env", "prod")]);
+    let group = proposal(&[when, "for: 30s"], &met).group;
+    let expected = Verdict::Unmet { rule: "a".to_owned(), group };
+    assert_eq!(verdicts(&[when, "for: 30s"], &unmet), [expected]);
+    assert_eq!(verdicts(&[when, "times: { count: 2, within: 1m }"], &unmet), []);
+    assert_eq!(verdicts(&[when], &unmet), []);
+}
+
+#[test]
+fn neither_a_condition_nor_a_time_keeps_the_end_of_an_alert_out() {
+    let lines = &["when: labels.env == \"prod\"", "active: { cron: \"0 0 0 1 1 * 2020\" }"][..];
+    let resolved = Event { status: Status::Resolved, ..x() };
+    assert!(matches!(verdicts(lines, &resolved)[..], [Verdict::Resolved { .. }]));
+    let other = Event { status: Status::Resolved, ..event(&[("alertname", "Y")]) };
+    assert_eq!(verdicts(lines, &other), []);
+    assert_eq!(verdicts(&["host: { named_by: instance }"], &resolved), []);
+}
+
+#[test]
+fn a_rule_is_active_at_its_times_in_its_zone() {
+    let at = |time: &str| Event { received_at: time.parse().unwrap(), ..x() };
+    let lines = &[
+        "notify: [bus]",
+        "active: { cron: [\"* * 8-18 * * Mon-Fri\", \"* * 10 * * Sat\"], timezone: Europe/Berlin }",
+    ][..];
+    // In November, Berlin is one hour ahead.
+    for (time, active) in [
+        ("2026-11-23T06:59:59.9Z", false),
+        ("2026-11-23T07:00:00Z", true),
+        ("2026-11-23T17:59:59.9Z", true),
+        ("2026-11-23T18:00:00Z", false),
+        ("2026-11-28T09:30:00Z", true),
+        ("2026-11-29T09:30:00Z", false),
+    ] {
+        let told = verdicts(lines, &at(time));
+        let inactive = Verdict::Inactive { rule: "a".to_owned(), notify: vec!["bus".to_owned()] };
+        match active {
+            true => assert!(matches!(told[..], [Verdict::Capture(_)]), "{time}: {told:?}"),
+            false => assert_eq!(told, [inactive], "{time}"),
+        }
+    }
+    let utc = &["active: { cron: \"* * 8 * * *\" }"][..];
+    assert!(matches!(verdicts(utc, &at("2026-11-23T08:00:00Z"))[..], [Verdict::Capture(_)]));
+    assert!(matches!(verdicts(utc, &at("2026-11-23T09:00:00Z"))[..], [Verdict::Inactive { .. }]));
+    // A condition is asked first.
+    let both = &["active: { cron: \"* * 8 * * *\" }", "when: value > 1.0"][..];
+    let low = Event { value: Some(0.0), ..at("2026-11-23T09:00:00Z") };
+    assert_eq!(verdicts(both, &low), []);
+    for (lines, place) in [
+        (["active: { cron: \"* * 25 * * *\" }"], "net.yaml:5:21: "),
+        (["active: { cron: [\"* * 8 * * *\", nonsense] }"], "net.yaml:5:37: "),
+        (["active: { cron: \"* * 8 * * *\", timezone: Europe/Berlni }"], "net.yaml:5:46: "),
+    ] {
+        let told = problems(&rule(&lines));
+        assert!(told.len() == 1 && told[0].starts_with(place), "{lines:?}: {told:?}");
+    }
+    let many = format!("active: {{ cron: [{}] }}", "\"* * 8 * * *\", ".repeat(33));
+    assert_eq!(
+        problems(&rule(&[&many])),
+        [
+            "net.yaml:5:21: these are 33 expressions; at most 32; say more with each, as in 8-18 or Mon,Wed"
+        ]
+    );
+}
+
+#[test]
+fn a_rule_for_certain_hosts_acts_on_no_other() {
+    for (lines, why_not) in [
+        ("host: { match: [role = edge, site =~ \"fra.*\"] }", None),
+        ("host: { match: [name = edge-7.example.org] }", None),
+        ("host: { match: [rack = \"\"] }", None),
+        (
+            "host: { match: [role = edge, site = ams1] }",
+            Some("the rule is for other hosts: `site = ams1` does not hold here"),
+        ),
+        ("enabled: true", None),
+        ("enabled: false", Some("the rule is switched off by `enabled: false`")),
+    ] {
+        let rules = load_text(&rule(&[lines])).unwrap();
+        assert_eq!(rules.describe()[0].why_not.as_deref(), why_not, "{lines}");
+        assert_eq!(rules.describe()[0].enabled, lines != "enabled: false");
+        assert_eq!(rules.decide(&x()).len(), usize::from(why_not.is_none()), "{lines}");
+    }
+    let told = problems(&rule(&["host: { match: [role edge] }"]));
+    assert!(told[0].starts_with("net.yaml:5:21: this is no matcher"), "{told:?}");
+}
+
+#[test]
+fn a_rule_for_the_host_that_the_event_names_acts_on_that_one() {
+    for (instance, acts) in [
+        ("edge-7.example.org:9100", true),
+        ("EDGE-7", true),
+        ("192.0.2.7:9100", true),
+        ("edge-8.example.org:9100", false),
+        ("192.0.2.8", false),
+        ("", false),
+    ] {
+        let event = event(&[("alertname", "X"), ("instance", instance)]);
+        let told = verdicts(&["host: { named_by: instance }"], &event);
+        assert_eq!(told.len(), usize::from(acts), "{instance}: {told:?}");
+    }
+}
+
+#[test]
+fn a_look_back_counts_from_the_arrival_from_the_alerts_begin_or_comes_from_the_event() {
+    let seconds = Duration::from_secs;
+    let arrived: WallTime = "2026-11-23T08:00:00Z".parse().unwrap();
+    let looks_back = |look_back: &str, event: &Event| {
+        proposal(&[&format!("capture: {{ look_back: {look_back} }}")], event).plan.look_back
+    };
+    let event = Event { received_at: arrived, ..event(&[("alertname", "X"), ("reach", "45s")]) };
+    let begun = |before: Duration| Event { starts_at: Some(arrived - before), ..event.clone() };
+    let from = "{ from: starts_at, by: 30s }";
+    assert_eq!(looks_back("30s", &begun(seconds(120))), seconds(30));
+    assert_eq!(looks_back(from, &begun(seconds(120))), seconds(150));
+    assert_eq!(looks_back(from, &begun(seconds(0))), seconds(30));
+    assert_eq!(looks_back(from, &event), seconds(30), "the event names no begin");
+    let later = Event { starts_at: Some(arrived + seconds(5)), ..event.clone() };
+    assert_eq!(looks_back(from, &later), seconds(30), "a begin to come is none");
+    assert_eq!(looks_back(from, &begun(seconds(10 * 86_400))), seconds(86_400), "a day at most");
+    let open = "\"${labels.reach | duration}\"";
+    assert_eq!(looks_back(open, &event), seconds(45));
+    for wrong in ["25h", "soon", "-1s", "45"] {
+        let mut event = event.clone();
+        event.labels.insert("reach".to_owned(), wrong.to_owned());
+        let told = verdicts(&[&format!("capture: {{ look_back: {open} }}")], &event);
+        assert!(
+            matches!(&told[..], [Verdict::Refused { cause: Refusal::Plan, .. }]),
+            "{wrong}: {told:?}"
+        );
+    }
+}
+
+const BASELINE: &str = "version: 1\nrules:\n  - name: baseline\n    \
+    schedule: { cron: \"0 0 * * * *\", timezone: Europe/Berlin }\n    cooldown: 5m\n    \
+    capture: { interfaces: [eth0] }\n  - name: plain\n    match: [team != web]\n";
+
+/// The event that a schedule makes.
+fn scheduled(rule: &str) -> Event {
+    Event { source: "schedule".to_owned(), name: rule.to_owned(), ..event(&[("rule", rule)]) }
+}
+
+#[test]
+fn a_schedule_s_events_concern_its_rule_alone() {
+    let rules = load_text(BASELINE).unwrap();
+    let named = |event: &Event| {
+        let told = rules.decide(event);
+        told.iter().map(|verdict| verdict.rule().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(named(&scheduled("baseline")), ["baseline"]);
+    assert_eq!(named(&scheduled("other")), [""; 0]);
+    assert_eq!(named(&event(&[("rule", "baseline")])), ["plain"]);
+    let at: WallTime = "2026-11-23T08:15:00Z".parse().unwrap();
+    let due: Vec<_> = rules
+        .schedules()
+        .map(|(rule, cron, zone)| (rule.to_owned(), cron.next_after(at, zone).unwrap().to_string()))
+        .collect();
+    assert_eq!(due, [("baseline".to_owned(), "2026-11-23T09:00:00.000000000Z".to_owned())]);
+    let off =
+        load_text(&BASELINE.replace("    cooldown", "    enabled: false\n    cooldown")).unwrap();
+    assert_eq!(off.schedules().count(), 0);
+    let elsewhere = "    host: { match: [role = db] }\n    cooldown";
+    let elsewhere = load_text(&BASELINE.replace("    cooldown", elsewhere)).unwrap();
+    assert_eq!(elsewhere.schedules().count(), 0);
+}
+
+#[test]
+fn all_events_of_a_schedule_are_one_group_and_each_time_is_an_incident_of_its_own() {
+    let rules = load_text(BASELINE).unwrap();
+    let at = |time: &str, fingerprint: &str| {
+        let at = Some(time.parse().unwrap());
+        let event =
+            Event { starts_at: at, fingerprint: fingerprint.into(), ..scheduled("baseline") };
+        match rules.decide(&event).pop() {
+            Some(Verdict::Capture(proposal)) => (proposal.group, proposal.plan.incident),
+            other => panic!("{other:?}"),
+        }
+    };
+    let (first, second) = (at("2026-11-23T08:00:00Z", "a"), at("2026-11-23T09:00:00Z", "b"));
+    assert_eq!(first.0, second.0);
+    assert_ne!(first.1, second.1);
+}
+
+#[test]
+fn a_schedule_stands_beside_nothing_that_chooses_events() {
+    let scheduled = |lines: &[&str]| {
+        let schedule = "schedule: { cron: \"0 0 * * * *\" }";
+        let text = rule(&[&[schedule], lines].concat());
+        text.replace("    match: [alertname = X]\n", "")
+    };
+    for (line, key) in [
+        ("match: [a = b]", "match"),
+        ("source: plant", "source"),
+        ("when: value > 1.0", "when"),
+        ("for: 30s", "for"),
+        ("times: { count: 2, within: 1m }", "times"),
+        ("group_by: [a]", "group_by"),
+        ("on_resolved: stop", "on_resolved"),
+    ] {
+        let column = 5 + line.find(' ').unwrap() + 1;
+        assert_eq!(
+            problems(&scheduled(&[line])),
+            [format!(
+                "net.yaml:5:{column}: `{key}` cannot stand beside `schedule`; a rule with a \
+                 schedule makes its own events; remove one of the two"
+            )],
+        );
+    }
+    let told = problems(&scheduled(&["host: { named_by: instance }"]));
+    assert!(told[0].starts_with("net.yaml:5:23: `host.named_by` cannot stand"), "{told:?}");
+    for (capture, column) in [
+        ("{ look_back: \"${labels.x | duration}\" }", 27),
+        ("{ interfaces: [\"${labels.x | iface}\"] }", 29),
+        ("{ filters: [{ remote_ip: \"${labels.x | ip}\" }] }", 39),
+        ("{ filters: [{ mac: \"${labels.x | mac}\" }] }", 33),
+        ("{ limits: { duration: \"${labels.x | duration}\" } }", 36),
+    ] {
+        assert_eq!(
+            problems(&scheduled(&[&format!("capture: {capture}")])),
+            [format!(
+                "net.yaml:5:{column}: a placeholder cannot stand in a rule with a `schedule`; its \
+                 events have no labels that could fill it; write a value"
+            )],
+        );
+    }
+    let fine =
+        ["host: { match: [role = edge] }", "active: { cron: \"* * 8 * * *\" }", "cooldown: 1m"];
+    assert!(load_text(&scheduled(&fine)).is_ok());
+    // What is wrong with the schedule itself is told alone.
+    let told = problems(&scheduled(&[]).replace("0 0 * * * *", "0 0 25 * * *"));
+    assert!(told.len() == 1 && told[0].starts_with("net.yaml:4:23: "), "{told:?}");
+    let told = problems(&scheduled(&[]).replace("schedule: {", "schedule: { timezone: Mars/Base,"));
+    assert!(told.len() == 1 && told[0].starts_with("net.yaml:4:27: "), "{told:?}");
+}
+
+#[test]
+fn what_a_rule_is_can_be_asked() {
+    let text = format!(
+        "{BASELINE}    description: Any\n    source: [plant]\n    for: 10s\n    \
+         active: {{ cron: [\"* * 8 * * *\", \"* * 10 * * *\"], timezone: Asia/Tokyo }}\n    \
+         dry_run: true\n"
+    );
+    let rules = load_text(&text).unwrap_or_else(|told| panic!("{}", told.join("\n")));
+    let [baseline, plain] = &rules.describe()[..] else { panic!() };
+    assert_eq!((baseline.name.as_str(), baseline.line), ("baseline", 3));
+    assert_eq!((plain.name.as_str(), plain.line), ("plain", 7));
+    assert_eq!(plain.file.file_name().unwrap(), "net.yaml");
+    assert_eq!((baseline.description.as_str(), plain.description.as_str()), ("", "Any"));
+    assert_eq!(baseline.schedule.as_deref(), Some("0 0 * * * * (Europe/Berlin)"));
+    assert_eq!((&baseline.active, &plain.schedule), (&None, &None));
+    assert_eq!(plain.active.as_deref(), Some("* * 8 * * *; * * 10 * * * (Asia/Tokyo)"));
+    assert_eq!(
+        (&baseline.sources[..], &plain.sources[..]),
+        (&["schedule".to_owned()][..], &["plant".to_owned()][..])
+    );
+    assert_eq!(plain.policy.hold, Some(Duration::from_secs(10)));
+    assert!(plain.dry_run && !baseline.dry_run);
+    assert!(baseline.enabled && baseline.why_not.is_none());
 }

@@ -49,5 +49,6 @@ pub(crate) fn looking_back(look_back: Duration, expression: &str, limits: Limits
         notify: Vec::new(),
         placing: Default::default(),
         on_resolved: Default::default(),
+        left_out: Vec::new(),
     }
 }

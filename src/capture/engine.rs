@@ -122,6 +122,15 @@ impl Engine {
         }
     }
 
+    /// Lets a capture's time end so long after its trigger, if that is later than it would. Nothing
+    /// is missing in between, also where this comes just when its time is up. One that has ended, or
+    /// is at its last packets, stays as it is.
+    pub fn extend(&self, capture: &CaptureId, after_trigger: Duration) {
+        if let Some(running) = self.jobs().get(capture) {
+            running.orders.extend(after_trigger);
+        }
+    }
+
     /// What the recorders hold.
     pub fn recorders(&self) -> Vec<RecorderStatus> {
         // A capture that has ended would still count as a reader.

@@ -104,6 +104,10 @@ impl<'c> Follow<'c> {
         let mut closing: Option<Closing> = None;
         loop {
             let now = clock::now();
+            // Before it is looked whether the time is up, so that an order in time never comes late.
+            if let Some(duration) = self.line.extended() {
+                self.window.extend(duration);
+            }
             self.window.widen(&mut self.selection, now);
             closing = closing.or_else(|| self.closing(now));
             if let Some(closing) = closing.filter(|_closing| self.is_file) {

@@ -1,6 +1,7 @@
 //! The line between a capture and the outside: orders come in, reports go out.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tracing::debug;
@@ -14,12 +15,22 @@ use crate::model::{CaptureId, Report, StopReason};
 pub(super) struct Orders {
     bell: Arc<Bell>,
     stop: Mutex<Option<(StopReason, WallTime)>>,
+    /// The longest time limit that it was given since it began.
+    duration: Mutex<Option<Duration>>,
 }
 
 impl Orders {
     /// Ends the capture at this instant. The first order stands.
     pub(super) fn stop(&self, reason: StopReason, at: WallTime) {
         self.stop.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert((reason, at));
+        self.bell.ring();
+    }
+
+    /// Lets the capture last so long after its trigger. The longest order stands.
+    pub(super) fn extend(&self, duration: Duration) {
+        let mut longest = self.duration.lock().unwrap_or_else(PoisonError::into_inner);
+        *longest = (*longest).max(Some(duration));
+        drop(longest);
         self.bell.ring();
     }
 }
@@ -41,6 +52,11 @@ impl Line {
     /// Whether somebody has ended the capture, why and when.
     pub(super) fn stopped(&self) -> Option<(StopReason, WallTime)> {
         *self.orders.stop.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The time limit that somebody has given the capture since it began.
+    pub(super) fn extended(&self) -> Option<Duration> {
+        *self.orders.duration.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Reports, waiting for room: what ends a capture must arrive.

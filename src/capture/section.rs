@@ -55,7 +55,10 @@ fn object(
     ];
     let cause = [("rule", json!(plan.rule)), ("incident", json!(plan.incident)), ("event", event)];
     let cause = cause.into_iter().filter(|_field| !plan.is_by_hand());
-    let fields = around.into_iter().chain(cause).map(|(key, value)| (key.to_owned(), value));
+    let left_out = [("left_out", json!(plan.left_out))];
+    let left_out = left_out.into_iter().filter(|_field| !plan.left_out.is_empty());
+    let fields =
+        around.into_iter().chain(cause).chain(left_out).map(|(key, value)| (key.to_owned(), value));
     Value::Object(fields.collect::<Map<_, _>>()).to_string()
 }
 
@@ -111,6 +114,7 @@ pub(super) mod tests {
             notify: Vec::new(),
             placing: Default::default(),
             on_resolved: Default::default(),
+            left_out: Vec::new(),
         }
     }
 
@@ -124,6 +128,20 @@ pub(super) mod tests {
         assert_eq!(value["incident"], "0123456789abcdef");
         assert_eq!(value["capture"], "retransmits-1");
         assert_eq!((&value["rule"], &value["host"]), (&json!("retransmits"), &json!("edge-7")));
+    }
+
+    #[test]
+    fn what_the_capture_goes_without_is_named() {
+        let named = |plan: &CapturePlan| -> Value {
+            let id = CaptureId::from_text("c1");
+            let origin = (plan, &Origin::Interfaces);
+            let text = comment(&id, "retransmits-1", origin, WallTime::from_nanos(0));
+            serde_json::from_str(&text).unwrap()
+        };
+        assert_eq!(named(&plan()).get("left_out"), None);
+        let without = "filters[0].remote_ip: the event has no label `peer`".to_owned();
+        let plan = CapturePlan { left_out: vec![without.clone()], ..plan() };
+        assert_eq!(named(&plan)["left_out"], json!([without]));
     }
 
     #[test]

@@ -18,6 +18,7 @@ const SMALLEST_STEP: Duration = Duration::from_secs(1);
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Window {
     begun: Now,
+    trigger_at: WallTime,
     from: WallTime,
     until: WallTime,
     time_is_up: BootTime,
@@ -33,16 +34,26 @@ enum Step {
 
 impl Window {
     pub(super) fn new(plan: &CapturePlan, begun: Now) -> Self {
-        // Never longer than the limit, should the clock have been set back since the trigger.
-        let left = plan.until().since(begun.wall).min(plan.limits.duration);
-        let (from, until) = (plan.from(), plan.until());
-        Self { begun, from, until, time_is_up: begun.boot + left }
+        let (from, trigger_at) = (plan.from(), plan.trigger_at);
+        let mut window =
+            Self { begun, trigger_at, from, until: trigger_at, time_is_up: begun.boot };
+        window.extend(plan.limits.duration);
+        window
     }
 
     /// That of a file: it ends where the file does.
     pub(super) fn whole_file(begun: Now) -> Self {
         let (from, until) = (WallTime::from_nanos(i64::MIN), WallTime::from_nanos(i64::MAX));
-        Self { begun, from, until, time_is_up: begun.boot + Duration::MAX }
+        Self { begun, trigger_at: begun.wall, from, until, time_is_up: begun.boot + Duration::MAX }
+    }
+
+    /// Lets it end so long after the trigger, if that is later than it does.
+    pub(super) fn extend(&mut self, duration: Duration) {
+        let until = self.trigger_at + duration;
+        // Never longer than the limit, should the clock have been set back since the trigger.
+        let left = until.since(self.begun.wall).min(duration);
+        self.until = self.until.max(until);
+        self.time_is_up = self.time_is_up.max(self.begun.boot + left);
     }
 
     /// When the time limit ends the capture.
@@ -132,6 +143,26 @@ mod tests {
         assert_eq!(widened(back), (plan.from() - HOUR, plan.until()));
         let until = Window::new(&plan, begun()).until(back);
         assert_eq!(until, plan.until() - HOUR);
+    }
+
+    #[test]
+    fn an_extension_moves_the_end_only_forward() {
+        let (plan, limit) = (plan(), plan().limits.duration);
+        let end = |durations: &[Duration]| {
+            let mut window = Window::new(&plan, begun());
+            durations.iter().for_each(|duration| window.extend(*duration));
+            let until = window.until(begun()).since(plan.trigger_at);
+            (until, window.time_is_up().since(begun().boot) + SECOND / 2)
+        };
+        let longer = limit + 10 * SECOND;
+        assert_eq!(end(&[]), (limit, limit));
+        assert_eq!(end(&[limit - SECOND]), (limit, limit));
+        assert_eq!(end(&[longer]), (longer, longer));
+        assert_eq!(end(&[longer, limit + SECOND, Duration::ZERO]), (longer, longer));
+        let mut of_file = Window::whole_file(begun());
+        let before = (of_file.until(begun()), of_file.time_is_up());
+        of_file.extend(longer);
+        assert_eq!((of_file.until(begun()), of_file.time_is_up()), before);
     }
 
     #[test]

@@ -14,6 +14,13 @@ pub(super) fn is_name(name: &str) -> bool {
         && name.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-'))
 }
 
+/// Whether a text can be a label of this host: what a matcher can name without quotes.
+pub(super) fn is_label(label: &str) -> bool {
+    label.len() <= 64
+        && label.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_')
+        && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_.:-/".contains(&byte))
+}
+
 /// Whether a text can name this host: it becomes a part of paths and topics.
 pub(super) fn is_host(name: &str) -> bool {
     name.len() <= 64

@@ -8,6 +8,7 @@
 mod ceilings;
 mod check;
 mod environment;
+mod host;
 mod interfaces;
 mod listen;
 mod notes;

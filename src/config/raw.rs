@@ -22,9 +22,10 @@ pub(super) use storages::{Azure, Http, S3, Storage, Verify};
 use super::interfaces::Interfaces;
 use super::listen::RawListen;
 use crate::model::{Compression, FileFormat, OnResolved};
+use crate::rules::{OnMissing, OnRunning};
 use crate::telemetry::LogFormat;
 use crate::units::{Bytes, Span};
-use crate::yaml::{Named, Placed, Version};
+use crate::yaml::{List, Named, Placed, Version};
 
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -42,6 +43,7 @@ pub(super) struct Config {
     pub(super) storages: Option<Named<Placed<Storage>>>,
     pub(super) notifiers: Option<Named<Placed<Notifier>>>,
     pub(super) rules: Option<Vec<Placed<PathBuf>>>,
+    pub(super) dry_run: Option<bool>,
     #[serde(default)]
     pub(super) defaults: Defaults,
     #[serde(default)]
@@ -56,6 +58,8 @@ pub(super) struct Config {
 #[serde(deny_unknown_fields)]
 pub(super) struct Host {
     pub(super) name: Option<Placed<String>>,
+    pub(super) labels: Option<Placed<Named<Placed<String>>>>,
+    pub(super) aliases: Option<Placed<List<Placed<String>>>>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -90,6 +94,7 @@ pub(super) struct Defaults {
     #[serde(default)]
     pub(super) capture: DefaultCapture,
     pub(super) on_resolved: Option<OnResolved>,
+    pub(super) while_running: Option<OnRunning>,
     pub(super) storage: Option<Placed<String>>,
     pub(super) notify: Option<Vec<Placed<String>>>,
 }
@@ -97,7 +102,8 @@ pub(super) struct Defaults {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct DefaultCapture {
-    pub(super) look_back: Option<Span>,
+    pub(super) look_back: Option<Placed<Span>>,
+    pub(super) on_missing: Option<OnMissing>,
     #[serde(default)]
     pub(super) limits: DefaultLimits,
     pub(super) format: Option<FileFormat>,
@@ -108,6 +114,7 @@ pub(super) struct DefaultCapture {
 #[serde(deny_unknown_fields)]
 pub(super) struct DefaultLimits {
     pub(super) duration: Option<Placed<Span>>,
+    pub(super) max_duration: Option<Placed<Span>>,
     pub(super) bytes: Option<Placed<Bytes>>,
     pub(super) segment_bytes: Option<Placed<Bytes>>,
     pub(super) keep_segments: Option<Placed<u32>>,

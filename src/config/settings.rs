@@ -3,13 +3,12 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use super::check;
 use super::environment::Environment;
 use super::notes::{Notes, or_default};
 use super::parts::Parts;
 use super::stamps::Watched;
 use super::{
-    Config, Control, DEFAULT, DEFAULT_FILE, Listen, Origin, ceilings, listen, raw, recorder,
+    Config, Control, DEFAULT, DEFAULT_FILE, Listen, Origin, ceilings, host, listen, raw, recorder,
 };
 use crate::model::{FileForm, SegmentLimits};
 use crate::rules::{self, Known, SegmentsKey};
@@ -59,7 +58,7 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     fn read(mut self, path: Option<&Path>) -> Result<Config, Vec<Problem>> {
-        let host = self.host();
+        let host = host::read(&mut self.notes, &self.given.host, self.environment);
         let state_directory = self.state();
         let log = self.log();
         let rings = recorder::read(&mut self.notes, &self.given, &self.default, self.complete);
@@ -67,7 +66,7 @@ impl Reader<'_> {
         let ceilings =
             ceilings::read(&mut self.notes, &self.given.ceilings, &self.default.ceilings);
         let retention = ceilings::retention(&self.given.retention, &self.default.retention);
-        let parts = self.parts(&host, &state_directory, &control.listen);
+        let parts = self.parts(&host.name, &state_directory, &control.listen);
         let defaults = self.defaults(&parts, &ceilings);
         let known = Known {
             complete: self.complete,
@@ -83,7 +82,8 @@ impl Reader<'_> {
         let file = path.unwrap_or_else(|| Path::new(DEFAULT_FILE)).to_owned();
         let watched = Watched { file, rule_paths: self.watched_rules() };
         let stamps = watched.stamps();
-        let settings = rules::Settings { paths: self.rule_paths(), defaults };
+        let dry_run = self.given.dry_run.or(self.default.dry_run).unwrap_or(false);
+        let settings = rules::Settings { paths: self.rule_paths(), defaults, dry_run };
         let rules = match rules::load(&settings, &known) {
             Ok(rules) if !self.notes.has_problems() => rules,
             Ok(_) => return Err(self.notes.into_problems()),
@@ -94,7 +94,7 @@ impl Reader<'_> {
         };
         Ok(Config {
             file: path.map(Path::to_owned),
-            host,
+            host: host.name,
             capture: capture::Settings {
                 spool: state_directory.join("spool"),
                 recorders: rings.recorders,
@@ -113,18 +113,6 @@ impl Reader<'_> {
             rules,
             origin: Origin { asked: None, environment: self.environment.clone(), watched, stamps },
         })
-    }
-
-    fn host(&mut self) -> String {
-        let Some(name) = &self.given.host.name else {
-            return check::safe_host(self.environment.host.as_deref().unwrap_or_default());
-        };
-        if !check::is_host(&name.value) {
-            let message = format!("`{}` cannot be a part of a file name", name.value);
-            let hint = "take letters, digits, `.`, `_` and `-`, at most 64";
-            self.notes.note(name.place, message, hint);
-        }
-        name.value.clone()
     }
 
     fn state(&self) -> PathBuf {
@@ -194,26 +182,38 @@ impl Reader<'_> {
         let duration = or_default(limits.duration.as_ref(), default_limits.duration.as_ref());
         let bytes = or_default(limits.bytes.as_ref(), default_limits.bytes.as_ref());
         let on_resolved = given.on_resolved.or(default.on_resolved).unwrap_or_default();
-        let look_back = capture.look_back.or(default_capture.look_back).unwrap_or_default();
+        let while_running = given.while_running.or(default.while_running).unwrap_or_default();
+        let on_missing = capture.on_missing.or(default_capture.on_missing).unwrap_or_default();
+        let look_back = or_default(capture.look_back.as_ref(), default_capture.look_back.as_ref());
+        let max_duration = limits.max_duration.clone().or(default_limits.max_duration.clone());
         let file = FileForm {
             format: capture.format.or(default_capture.format).unwrap_or_default(),
             compression: capture.compression.or(default_capture.compression).unwrap_or_default(),
         };
         let notify = given.notify.or_else(|| default.notify.clone()).unwrap_or_default();
         let storage = self.default_storage(parts);
-        self.check_limit("duration", duration.place, duration.value, Span(ceilings.duration));
-        self.check_limit("bytes", bytes.place, bytes.value, Bytes(ceilings.bytes));
+        self.check_limit(["duration"; 2], duration.place, duration.value, Span(ceilings.duration));
+        self.check_limit(["bytes"; 2], bytes.place, bytes.value, Bytes(ceilings.bytes));
+        if let Some(most) = &max_duration {
+            let names = ["max_duration", "duration"];
+            self.check_limit(names, most.place, most.value, Span(ceilings.duration));
+            self.check_max_duration(most, duration.value);
+        }
+        self.check_look_back(&look_back);
         let segments = self.segments(&bytes);
         for name in &notify {
             self.check_reference("notifier", name, &parts.notifiers.keys().cloned().collect());
         }
         rules::Defaults {
-            look_back: look_back.0,
+            look_back: look_back.value.0,
             duration: duration.value.0,
             bytes: bytes.value.0,
             segments,
             file,
             on_resolved,
+            while_running,
+            max_duration: max_duration.map(|most| most.value.0),
+            on_missing,
             storage,
             notify: notify.into_iter().map(|name| name.value).collect(),
         }
@@ -262,9 +262,29 @@ impl Reader<'_> {
         }
     }
 
+    fn check_max_duration(&mut self, most: &Placed<Span>, duration: Span) {
+        if most.value < duration && !most.value.0.is_zero() {
+            let message = format!(
+                "defaults.capture.limits.max_duration {} is below defaults.capture.limits.duration \
+                 {duration}",
+                most.value
+            );
+            self.notes.note(most.place, message, "raise it, or lower the duration");
+        }
+    }
+
+    fn check_look_back(&mut self, given: &Placed<Span>) {
+        let longest = Span(rules::MAX_LOOK_BACK);
+        if given.value > longest {
+            let message = format!("`look_back` {} is above {longest}, the longest", given.value);
+            self.notes.note(given.place, message, "lower it");
+        }
+    }
+
+    /// `names` are those of the limit and of its ceiling.
     fn check_limit<T: Ord + Default + Copy + std::fmt::Display>(
         &mut self,
-        name: &str,
+        [name, ceiling_name]: [&str; 2],
         place: Place,
         given: T,
         ceiling: T,
@@ -273,7 +293,7 @@ impl Reader<'_> {
             self.notes.note(place, format!("a capture of {given} makes no sense"), "give more");
         } else if given > ceiling {
             let message = format!(
-                "defaults.capture.limits.{name} {given} is above ceilings.{name} {ceiling}"
+                "defaults.capture.limits.{name} {given} is above ceilings.{ceiling_name} {ceiling}"
             );
             self.notes.note(place, message, "lower the default, or raise the ceiling");
         }

@@ -7,6 +7,7 @@ use super::check;
 use super::notes::Notes;
 use super::parts::{Client, Parts, check_name, client_certificate};
 use super::raw;
+use crate::rules::SCHEDULE_SOURCE;
 use crate::source;
 use crate::source::format::{Format, json};
 use crate::source::{mqtt, webhook};
@@ -23,6 +24,10 @@ impl Parts {
     pub(super) fn add_sources(&mut self, notes: &mut Notes, named: &Named<Placed<raw::Source>>) {
         for (name, source) in &named.0 {
             check_name(notes, name);
+            if name.value == SCHEDULE_SOURCE {
+                let message = "`schedule` is the source of the events that schedules make";
+                notes.note(name.place, message, "take another name");
+            }
             let settings = match &source.value {
                 raw::Source::Mqtt(raw) => {
                     source::Settings::Mqtt(self.mqtt_source(notes, name, raw, source.whole))

@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use proptest::prelude::*;
 
 use super::{
-    Addresses, Entry, Filter, Instruction, LinkType, Outline, Packet, Ports, Program, Protocol,
+    Addresses, Entry, Filter, Instruction, LinkType, Mac, Outline, Packet, Ports, Program, Protocol,
 };
 use super::{MAX_INSTRUCTIONS, compile};
 
@@ -176,6 +176,7 @@ fn entry([protocol, local_ip, remote_ip, local_port, remote_port]: [&str; 5]) ->
         remote_ip: Addresses::parse_list("remote_ip", remote_ip).unwrap(),
         local_port: Ports::parse_list("local_port", local_port).unwrap(),
         remote_port: Ports::parse_list("remote_port", remote_port).unwrap(),
+        mac: Vec::new(),
     };
     Filter { entries: vec![entry], expression: None }
 }
@@ -184,7 +185,9 @@ fn entry([protocol, local_ip, remote_ip, local_port, remote_port]: [&str; 5]) ->
 static PROGRAMS: LazyLock<Vec<Program>> = LazyLock::new(|| {
     let own =
         EXPRESSIONS.map(|text| Filter { entries: Vec::new(), expression: Some(text.to_owned()) });
-    let filters: Vec<_> = own.into_iter().chain(ENTRIES.map(entry)).collect();
+    let mut filters: Vec<_> = own.into_iter().chain(ENTRIES.map(entry)).collect();
+    let mac = vec![Mac([2, 0, 0, 0, 0, 1])];
+    filters.push(Filter { entries: vec![Entry { mac, ..Entry::default() }], expression: None });
     let local = ["10.1.2.4".parse().unwrap(), "fd00::4".parse().unwrap()];
     let mut programs = Vec::new();
     for filter in &filters {
@@ -217,7 +220,7 @@ impl Headers {
     fn packet(&self, tail: &[u8]) -> Vec<u8> {
         let mut data = Vec::new();
         if !self.is_raw {
-            data.extend([2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1]);
+            data.extend([2, 0, 0, 0, 0, self.destination.0, 2, 0, 0, 0, 0, self.source.0]);
             data.extend(self.tags.concat());
             data.extend(self.ether_type.to_be_bytes());
         }

@@ -35,6 +35,9 @@ const KEEP_BYTES: u32 = 262_144;
 /// for a thread to be told so.
 const ALL: Instruction = Instruction { code: 0x06, jt: 0, jf: 0, k: KEEP_BYTES };
 
+/// An expression that compiles for all frames with addresses as Ethernet's.
+const ANY_MAC: &str = "ether host 02:00:00:00:00:01";
+
 /// Compiles a filter for an interface with the addresses `local`. Blocks, for at most some seconds.
 ///
 /// # Errors
@@ -48,7 +51,9 @@ pub fn compile(filter: &Filter, local: &[IpAddr], link: LinkType) -> Result<Prog
     let instructions = if text.is_empty() {
         vec![ALL]
     } else {
-        run_apart(Job { own: own.map(str::to_owned), text: text.clone(), link }, LIMIT)?
+        let needs_macs = filter.entries.iter().any(|entry| !entry.mac.is_empty());
+        let own = own.map(str::to_owned);
+        run_apart(Job { own, text: text.clone(), link, needs_macs }, LIMIT)?
     };
     let refused = shown(&text);
     Program::new(instructions, text).map_err(|source| Error::Program { text: refused, source })
@@ -72,6 +77,8 @@ struct Job {
     own: Option<String>,
     text: String,
     link: LinkType,
+    /// Whether an entry asks for Ethernet addresses, which not all frames have.
+    needs_macs: bool,
 }
 
 /// Compiles on a thread of its own and waits for it, but not for ever.
@@ -131,6 +138,10 @@ fn both(job: &Job) -> Result<Vec<Instruction>, Error> {
     let compile = |text: &str| libpcap::compile(text, job.link, KEEP_BYTES);
     if let Some(own) = &job.own {
         compile(own).map_err(|refused| own_error(own, &refused))?;
+    }
+    // libpcap knows the frames that have such addresses: Ethernet's, and those of some radios.
+    if job.needs_macs && job.link != LinkType::Ethernet && compile(ANY_MAC).is_err() {
+        return Err(Error::NoMacs);
     }
     compile(&job.text).map_err(|refused| whole_error(&job.text, &refused))
 }
@@ -217,6 +228,20 @@ mod tests {
     }
 
     #[test]
+    fn frames_without_ethernet_addresses_are_told_of() {
+        let mac = vec![crate::filter::Mac([2, 0, 0, 0, 0, 1])];
+        let entry = Entry { protocol: Some(Protocol::Tcp), mac, ..Entry::default() };
+        let filter = Filter { entries: vec![entry], expression: None };
+        assert!(compile(&filter, &[], LinkType::Ethernet).is_ok());
+        // Frames of 802.11 have such addresses as well; tunnels and `any` have none.
+        assert!(compile(&filter, &[], LinkType::Other(105)).is_ok());
+        for link in [LinkType::RawIp, LinkType::Other(113)] {
+            let message = compile(&filter, &[], link).unwrap_err().to_string();
+            assert!(message.starts_with("filters: mac is an Ethernet address"), "{message}");
+        }
+    }
+
+    #[test]
     fn a_filter_that_is_too_large_is_refused_in_time() {
         let many: Vec<_> = (0..256).map(|host| format!("2001:db8:{host:x}::{host:x}")).collect();
         let message = remote(&many.join(";")).check().unwrap_err().to_string();
@@ -229,7 +254,7 @@ mod tests {
     fn who_waits_for_a_slow_compilation_gives_up() {
         let hosts: Vec<_> = (0..60).map(|host| format!("host 10.0.0.{host}")).collect();
         let text = hosts.join(" or ");
-        let job = Job { own: None, text, link: LinkType::Ethernet };
+        let job = Job { own: None, text, link: LinkType::Ethernet, needs_macs: false };
         // The other tests may hold all places for a moment; then it is told so.
         let message = run_apart(job, Duration::from_millis(1)).unwrap_err().to_string();
         assert!(message.contains("longer than 0 s") && message.contains("'host 10.0.0.0 or"));
@@ -238,7 +263,8 @@ mod tests {
     #[test]
     fn who_finds_no_place_is_told_to_try_again() {
         let places: Vec<_> = (0..MAX_COMPILERS).map(|_| Place::wait(LIMIT).unwrap()).collect();
-        let job = || Job { own: None, text: "tcp".to_owned(), link: LinkType::Ethernet };
+        let (text, link) = ("tcp", LinkType::Ethernet);
+        let job = || Job { own: None, text: text.to_owned(), link, needs_macs: false };
         let error = run_apart(job(), Duration::from_millis(1)).unwrap_err();
         assert!(
             error.is_transient() && error.to_string().contains("'tcp' waited longer"),

@@ -42,6 +42,16 @@ pub enum Error {
          in 8000-8999, or several with ';' between them"
     )]
     NotAPort { field: String, value: String },
+    #[error(
+        "{field}: '{value}' is no Ethernet address; write six pairs of hexadecimal digits, as in \
+         02:00:5e:10:00:01, or several with ';' between them"
+    )]
+    NotAMac { field: String, value: String },
+    #[error(
+        "filters: mac is an Ethernet address, and the frames here have none; leave it out, or \
+         capture on an interface that has"
+    )]
+    NoMacs,
     #[error("{field}: '{value}' is not a protocol; write tcp, udp, icmp or any")]
     NotAProtocol { field: String, value: String },
     #[error(

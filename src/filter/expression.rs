@@ -6,7 +6,7 @@ use super::error::Error;
 use super::networks::covering;
 use super::parse::{check_count, masked};
 use super::words;
-use super::{Addresses, Entry, Filter, LinkType, Ports, Protocol};
+use super::{Addresses, Entry, Filter, LinkType, Mac, Ports, Protocol};
 
 /// The ends of a packet as tcpdump names them.
 #[derive(Clone, Copy)]
@@ -73,6 +73,8 @@ pub(super) fn check_entries(filter: &Filter) -> Result<(), Error> {
             }
             terms += list.len();
         }
+        check_count("mac", entry.mac.len())?;
+        terms += entry.mac.len();
         if terms > MAX_TERMS {
             return Err(Error::TooManyTerms { terms, most: MAX_TERMS });
         }
@@ -98,7 +100,7 @@ fn entry_text(entry: &Entry, local: &[IpAddr]) -> String {
     let ways = [(End::Source, End::Destination), (End::Destination, End::Source)]
         .map(|(local_end, remote_end)| way_text(entry, local, local_end, remote_end));
     let ways = if ways.iter().any(String::is_empty) { String::new() } else { any(ways.into()) };
-    all(vec![protocol, ways])
+    all(vec![protocol, ways, macs_text(&entry.mac)])
 }
 
 /// What holds for a packet whose ends are these; empty where nothing has to.
@@ -158,6 +160,11 @@ fn ports_text(end: End, list: &[Ports]) -> String {
     any(terms.collect())
 }
 
+/// The one thing that is asked of the frame, and so the same behind a tag.
+fn macs_text(list: &[Mac]) -> String {
+    any(list.iter().map(|mac| format!("ether host {mac}")).collect())
+}
+
 /// Terms of which all hold; those that are empty hold anyway.
 fn all(terms: Vec<String>) -> String {
     joined(terms, " and ")
@@ -184,6 +191,7 @@ mod tests {
             remote_ip: Addresses::parse_list("remote_ip", remote_ip).unwrap(),
             local_port: Ports::parse_list("local_port", local_port).unwrap(),
             remote_port: Ports::parse_list("remote_port", remote_port).unwrap(),
+            mac: Vec::new(),
         }
     }
 
@@ -239,6 +247,15 @@ mod tests {
             ports_text(End::Destination, &entry("", "", "443;8000-8999", "").local_port),
             "(dst port 443 or dst portrange 8000-8999)"
         );
+    }
+
+    #[test]
+    fn an_ethernet_address_holds_at_either_end_of_the_frame() {
+        let mac = Mac::parse_list("mac", "02:00:00:00:00:01;0200.0000.0002").unwrap();
+        let either = "(ether host 02:00:00:00:00:01 or ether host 02:00:00:00:00:02)";
+        assert_eq!(text(&Entry { mac: mac.clone(), ..Entry::default() }), either);
+        let tcp = Entry { protocol: Some(Protocol::Tcp), mac, ..Entry::default() };
+        assert_eq!(text(&tcp), format!("(tcp and {either})"));
     }
 
     #[test]

@@ -1,5 +1,5 @@
 //! Entries as JSON: one object or a list of objects, with the fields of Azure Network Watcher's
-//! packet capture (`localIPAddress`) or with our own names (`local_ip`).
+//! packet capture (`localIPAddress`) or with our own names (`local_ip`). `mac` is ours alone.
 //!
 //! Names of fields are read as Azure reads them, whatever their case. A mistake is told with the
 //! number of the entry, counted from 1, the field as it was written, the value and the right form.
@@ -11,7 +11,7 @@ use serde::de::{self, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 
 use super::error::{Error, shown};
-use super::{Addresses, Entry, Filter, Ports, Protocol, expression};
+use super::{Addresses, Entry, Filter, Mac, Ports, Protocol, expression};
 
 /// Why a text is no list of entries.
 #[derive(Debug, thiserror::Error)]
@@ -23,7 +23,7 @@ pub enum JsonError {
     Form { reason: String },
     #[error(
         "entry {number}: there is no field '{field}'; the fields are protocol, localIPAddress, \
-         remoteIPAddress, localPort and remotePort"
+         remoteIPAddress, localPort, remotePort and mac"
     )]
     UnknownField { number: usize, field: String },
     #[error(
@@ -54,6 +54,7 @@ enum Field {
     RemoteIp,
     LocalPort,
     RemotePort,
+    Mac,
 }
 
 impl Field {
@@ -65,6 +66,7 @@ impl Field {
             "remoteipaddress" | "remote_ip" => Some(Self::RemoteIp),
             "localport" | "local_port" => Some(Self::LocalPort),
             "remoteport" | "remote_port" => Some(Self::RemotePort),
+            "mac" => Some(Self::Mac),
             _ => None,
         }
     }
@@ -75,6 +77,7 @@ impl Field {
             Self::Protocol => "\"TCP\"",
             Self::LocalIp | Self::RemoteIp => "\"192.0.2.7;192.0.2.16-192.0.2.31\"",
             Self::LocalPort | Self::RemotePort => "\"443;8000-8999\"",
+            Self::Mac => "\"02:00:5e:10:00:01;02:00:5e:10:00:02\"",
         }
     }
 }
@@ -116,6 +119,7 @@ fn set(entry: &mut Entry, field: Field, name: &str, text: &str) -> Result<(), Er
         Field::RemoteIp => entry.remote_ip = Addresses::parse_list(name, text)?,
         Field::LocalPort => entry.local_port = Ports::parse_list(name, text)?,
         Field::RemotePort => entry.remote_port = Ports::parse_list(name, text)?,
+        Field::Mac => entry.mac = Mac::parse_list(name, text)?,
     }
     Ok(())
 }
@@ -209,6 +213,8 @@ mod tests {
         assert_eq!(entries, entries_from_json(own).unwrap());
         assert_eq!(entries[0].protocol, Some(Protocol::Tcp));
         assert_eq!(entries[0].local_port, [Ports { first: 22, last: 22 }]);
+        let mac = entries_from_json(r#"{"MAC": "02-00-00-00-00-01"}"#).unwrap();
+        assert_eq!(mac[0].mac, [Mac([2, 0, 0, 0, 0, 1])]);
         let other_case = r#"[{"Protocol": "Udp", "localIpAddress": "10.0.0.1"}]"#;
         assert_eq!(entries_from_json(other_case).unwrap()[0].protocol, Some(Protocol::Udp));
     }
@@ -243,6 +249,7 @@ mod tests {
                 r#"[{}, {"protocol": "GRE"}]"#,
                 ["entry 2: protocol", "'GRE'", "tcp, udp, icmp or any"],
             ),
+            (r#"{"mac": "02:00:00:00:00"}"#, ["entry 1: mac", "'02:00:00:00:00'", "six pairs"]),
             (r#"{"localPort": 70000}"#, ["entry 1: localPort", "'70000'", "0 to 65535"]),
             (r#"{"localPort": 4.5}"#, ["entry 1: localPort", "'4.5'", "0 to 65535"]),
             (r#"{"remotePort": [80, 443]}"#, ["entry 1: remotePort", "[80,443]", "443;8000-8999"]),

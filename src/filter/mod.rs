@@ -11,6 +11,10 @@
 //! fields that are given hold. `protocol: icmp` is ICMP and ICMPv6. Ports are those of TCP, UDP and SCTP;
 //! a fragment other than the first has none. ARP is no IP packet: name it in an expression.
 //!
+//! `mac` holds if the frame comes from one of the addresses or goes to it; neither end is told apart.
+//! An entry with nothing else selects all frames of these addresses, ARP included. An interface
+//! without Ethernet addresses, such as a tunnel, refuses it.
+//!
 //! `local` and `remote` are the two ends of a packet, so that one entry selects both directions:
 //! a packet is selected if its source can be the local end and its destination the remote end, and
 //! the fields hold for these, or the other way round. Which end is local:
@@ -39,6 +43,7 @@ mod expression;
 mod front;
 mod json;
 mod lift;
+mod mac;
 mod networks;
 mod operation;
 mod outline;
@@ -56,6 +61,7 @@ pub use compile::compile;
 pub use error::Error;
 pub use eval::Packet;
 pub use json::{JsonError, entries_from_json};
+pub use mac::Mac;
 pub use operation::Instruction;
 pub use outline::Outline;
 pub use program::{Invalid, MAX_INSTRUCTIONS, Program};
@@ -79,6 +85,9 @@ pub struct Entry {
     pub remote_ip: Vec<Addresses>,
     pub local_port: Vec<Ports>,
     pub remote_port: Vec<Ports>,
+    /// Ethernet addresses, at either end of the frame.
+    #[serde(default)]
+    pub mac: Vec<Mac>,
 }
 
 /// The transport protocols that an entry names.

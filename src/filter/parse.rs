@@ -130,7 +130,11 @@ fn parse_number(text: &str) -> Option<u16> {
 }
 
 /// The parts of a list; none for the empty text.
-fn parts<'a>(field: &str, text: &'a str, example: &'static str) -> Result<Vec<&'a str>, Error> {
+pub(super) fn parts<'a>(
+    field: &str,
+    text: &'a str,
+    example: &'static str,
+) -> Result<Vec<&'a str>, Error> {
     let text = text.trim();
     if text.is_empty() {
         return Ok(Vec::new());

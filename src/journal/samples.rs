@@ -64,6 +64,7 @@ pub(super) fn capture(n: u64) -> Capture {
         notify: vec!["bus".to_owned()],
         placing: Default::default(),
         on_resolved: Default::default(),
+        left_out: Vec::new(),
     };
     Capture::pending(CaptureId::mint(at(n), [2, n]), format!("web-{n}"), plan, at(n))
 }

@@ -128,6 +128,10 @@ pub struct CapturePlan {
     pub placing: Placing,
     #[serde(default)]
     pub on_resolved: OnResolved,
+    /// What the rule asks for and the event could not fill in, each with the reason: printable ASCII,
+    /// one place a line. The capture goes without it, as its rule allows.
+    #[serde(default)]
+    pub left_out: Vec<String>,
 }
 
 impl CapturePlan {

@@ -1,49 +1,74 @@
 //! What the rules make of an event.
 
-use crate::model::{CapturePlan, Event, Placing, Policy, Proposal, Refusal, Status, Verdict};
+use std::time::Duration;
+
+use crate::model::{
+    CapturePlan, Event, Placing, Policy, Proposal, Refusal, Status, Verdict, WhileRunning,
+};
+use crate::rules::filling::Filling;
 use crate::rules::placeholder::Placeholder;
 use crate::rules::shown::event_json;
+use crate::rules::when::Facts;
 use crate::rules::{Rule, RuleSet, digest};
 
 impl RuleSet {
-    /// The word of every rule that matches, in the order of the set; none where none matches. All
-    /// matching rules act, each for itself.
+    /// The word of every rule that the event concerns, in the order of the set; none where it concerns
+    /// none. All of them act, each for itself.
     pub fn decide(&self, event: &Event) -> Vec<Verdict> {
+        let facts = Facts::of(event);
         self.index
             .candidates(event)
             .into_iter()
             .map(|position| &self.rules[position])
-            .filter(|rule| rule.matches(event))
-            .map(|rule| self.verdict(rule, event))
+            .filter(|rule| rule.concerns(event, &self.host))
+            .filter_map(|rule| self.verdict(rule, event, &facts))
             .collect()
     }
 
-    fn verdict(&self, rule: &Rule, event: &Event) -> Verdict {
-        let group = digest::group_key(rule, event);
-        match event.status {
-            Status::Resolved => Verdict::Resolved { rule: rule.name.clone(), group },
-            Status::Firing => match self.plan(rule, event) {
-                Ok(plan) => {
-                    let policy = Policy { cooldown: rule.cooldown, ..Policy::default() };
-                    Verdict::Capture(Box::new(Proposal { group, policy, plan }))
-                }
-                Err(why) => {
-                    let reason = format!("rule `{}`: {why}", rule.name);
-                    Verdict::Refused {
-                        rule: rule.name.clone(),
-                        notify: rule.notify.clone(),
-                        cause: Refusal::Plan,
-                        reason,
-                    }
-                }
-            },
+    /// The word of a rule that the event concerns; none where its condition does not hold, and nothing
+    /// waits for it.
+    pub(super) fn verdict(&self, rule: &Rule, event: &Event, facts: &Facts<'_>) -> Option<Verdict> {
+        let name = || rule.name.clone();
+        // The end of an alert ends what runs and waits, whatever holds by now.
+        if event.status == Status::Resolved {
+            let group = digest::group_key(rule, event);
+            return Some(Verdict::Resolved { rule: name(), group });
         }
+        let refused = |cause, why: String| Verdict::Refused {
+            rule: name(),
+            notify: rule.notify.clone(),
+            cause,
+            reason: format!("rule `{}`: {why}", rule.name),
+        };
+        match rule.condition_holds(facts) {
+            Ok(true) => {}
+            Ok(false) => {
+                return rule.policy.hold.map(|_| Verdict::Unmet {
+                    rule: name(),
+                    group: digest::group_key(rule, event),
+                });
+            }
+            Err(why) => return Some(refused(Refusal::Condition, why)),
+        }
+        if !rule.is_active(event.received_at) {
+            return Some(Verdict::Inactive { rule: name(), notify: rule.notify.clone() });
+        }
+        Some(match self.plan(rule, event) {
+            Ok(plan) => Verdict::Capture(Box::new(Proposal {
+                group: digest::group_key(rule, event),
+                policy: rule.policy_for(plan.limits.duration),
+                plan,
+            })),
+            Err(why) => refused(Refusal::Plan, why),
+        })
     }
 
     /// The plan, or why there can be none for this event.
     fn plan(&self, rule: &Rule, event: &Event) -> Result<CapturePlan, String> {
         let fill = |placeholder: &Placeholder| placeholder.resolve(event);
-        let interfaces = rule.template.interfaces(&self.interfaces, &fill)?;
+        let template = &rule.template;
+        let mut filling = Filling::new(&fill, template.on_missing);
+        let interfaces = template.interfaces(&self.interfaces, &mut filling)?;
         if interfaces.is_empty() {
             return Err("no interface is recorded, and the rule names none".to_owned());
         }
@@ -53,36 +78,39 @@ impl RuleSet {
             event: event.id.clone(),
             event_name: event.name.clone(),
             event_json: event_json(event),
-            host: self.host.clone(),
+            host: self.host.name.clone(),
             interfaces,
             trigger_at: event.received_at,
-            look_back: rule.template.look_back,
-            filter: rule.template.filter(&fill)?,
-            limits: rule.template.limits,
-            file: rule.template.file,
+            look_back: template.look_back.fill(event, &mut filling)?,
+            filter: template.filter(&mut filling)?,
+            limits: template.limits(&mut filling)?,
+            file: template.file,
             storage: rule.storage.clone(),
             notify: rule.notify.clone(),
             placing: Placing::default(),
             on_resolved: rule.on_resolved,
+            left_out: filling.left_out(),
         })
     }
 }
 
 impl Rule {
-    fn matches(&self, event: &Event) -> bool {
-        (self.sources.is_empty() || self.sources.contains(&event.source))
-            && self.matchers.iter().all(|matcher| matcher.holds(event))
+    /// What admission asks of a capture that goes on for `duration` after its trigger.
+    fn policy_for(&self, duration: Duration) -> Policy {
+        let mut policy = self.policy.clone();
+        if let WhileRunning::Extend { up_to } = &mut policy.while_running {
+            *up_to = self.extension.of(duration);
+        }
+        policy
     }
 }
 
 #[cfg(test)]
 pub(super) mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::clock::WallTime;
     use crate::model::{EventId, FileForm, OnResolved};
-    use crate::rules::{Defaults, Known, Settings, load};
+    use crate::rules::{Defaults, Host, Known, OnMissing, OnRunning, Settings, load};
 
     /// A firing event of the source `plant` with these labels.
     pub(in crate::rules) fn event(labels: &[(&str, &str)]) -> Event {
@@ -113,7 +141,7 @@ pub(super) mod tests {
             interfaces: vec!["eth0".to_owned()],
             duration: Duration::from_secs(5 * 3_600),
             bytes: 1 << 30,
-            host: "edge-7".to_owned(),
+            host: Host::new("edge-7", [("role".into(), "edge".into())].into(), ["10.0.0.7"]),
         }
     }
 
@@ -129,10 +157,13 @@ pub(super) mod tests {
             segments: None,
             file: FileForm::default(),
             on_resolved: OnResolved::Keep,
+            while_running: OnRunning::Ignore,
+            max_duration: None,
+            on_missing: OnMissing::Refuse,
             storage: "local".to_owned(),
             notify: vec!["bus".to_owned()],
         };
-        match load(&Settings { paths: vec![path], defaults }, &known()) {
+        match load(&Settings { paths: vec![path], defaults, dry_run: false }, &known()) {
             Ok(rules) => rules,
             Err(problems) => panic!("{}", problems[0]),
         }
@@ -273,10 +304,117 @@ pub(super) mod tests {
                 notify: vec!["bus".to_owned()],
                 cause: Refusal::Plan,
                 reason: "rule `a`: label `peer` is \"10.0.0.7 or 1=1\\u{1b}\", and \
-                         ${labels.peer | ip} needs an IP address"
+                         ${labels.peer | ip} needs an IP address, alone or with a port"
                     .to_owned(),
             }]
         );
+    }
+
+    const OPEN: &str = "version: 1\nrules:\n  - name: a\n    source: plant\n    capture:\n      \
+         interfaces: [\"${labels.dev | iface}\"]\n      look_back: \"${labels.back | duration}\"\n      \
+         filters:\n        - { remote_ip: \"${labels.peer | ip}\", mac: \"${labels.mac | mac}\" }\n        \
+         - { protocol: udp, remote_port: \"${labels.peer | port}\" }\n      \
+         limits: { duration: \"${labels.for | duration}\" }\n";
+
+    #[test]
+    fn each_type_fills_its_place() {
+        let labels = [
+            ("dev", "eth1"),
+            ("back", "3s"),
+            ("peer", "[2001:db8::7]:9100"),
+            ("mac", "0200.5E10.0001"),
+            ("for", "2m"),
+        ];
+        let plan = proposal(&rule_set(OPEN), &event(&labels)).plan;
+        assert_eq!(plan.interfaces, ["eth1"]);
+        assert_eq!(plan.look_back, Duration::from_secs(3));
+        assert_eq!(plan.limits.duration, Duration::from_secs(120));
+        let [one, other] = &plan.filter.entries[..] else { panic!("{:?}", plan.filter) };
+        assert_eq!(one.remote_ip[0].to_string(), "2001:db8::7");
+        assert_eq!(one.mac[0].to_string(), "02:00:5e:10:00:01");
+        assert_eq!(other.remote_port[0].to_string(), "9100");
+        assert_eq!(plan.left_out, [""; 0]);
+    }
+
+    #[test]
+    fn where_the_rule_says_so_the_capture_goes_without_what_is_missing() {
+        let rules = rule_set(&format!("{OPEN}      on_missing: capture_without\n"));
+        let plan = proposal(&rules, &event(&[("peer", "web-1:9100"), ("for", "soon")])).plan;
+        assert_eq!(plan.interfaces, ["eth0"], "what is recorded");
+        assert_eq!(plan.look_back, Duration::from_secs(10), "the default");
+        assert_eq!(plan.limits.duration, Duration::from_secs(60), "the default");
+        // An entry of which nothing is left would select everything.
+        let [udp] = &plan.filter.entries[..] else { panic!("{:?}", plan.filter) };
+        assert_eq!(
+            (udp.protocol, &udp.remote_port[..]),
+            (Some(crate::filter::Protocol::Udp), &[][..])
+        );
+        let places: Vec<_> =
+            plan.left_out.iter().filter_map(|line| line.split(": ").next()).collect();
+        assert_eq!(
+            places,
+            [
+                "interfaces",
+                "look_back",
+                "filters[0].remote_ip",
+                "filters[0].mac",
+                "filters[1].remote_port",
+                "limits.duration"
+            ]
+        );
+        assert_eq!(
+            plan.left_out[2],
+            "filters[0].remote_ip: label `peer` is \"web-1:9100\", and ${labels.peer | ip} needs an \
+             IP address, alone or with a port"
+        );
+        let refused = rule_set(OPEN).decide(&event(&[("peer", "web-1:9100")]));
+        assert!(matches!(&refused[..], [Verdict::Refused { .. }]), "{refused:?}");
+        let resolved = Event { status: Status::Resolved, ..event(&[]) };
+        let ended = rule_set(OPEN).decide(&resolved);
+        assert!(matches!(&ended[..], [Verdict::Resolved { .. }]), "needs no plan: {ended:?}");
+    }
+
+    #[test]
+    fn no_event_passes_a_ceiling_and_a_capture_of_no_time_is_none() {
+        let rules = rule_set(&format!("{OPEN}      on_missing: capture_without\n"));
+        for (key, value, told) in [
+            ("for", "5h1ms", "is 5h1ms for limits.duration, above ceilings.duration 5h"),
+            ("for", "0s", "is 0s for limits.duration, which makes no capture"),
+            ("back", "1w", "is 7d for look_back, above ceilings.duration 5h"),
+        ] {
+            let verdicts = rules.decide(&event(&[(key, value)]));
+            let [Verdict::Refused { reason, .. }] = &verdicts[..] else { panic!("{verdicts:?}") };
+            assert!(reason.ends_with(told), "{reason}");
+        }
+        let plan = proposal(&rules, &event(&[("back", "0s"), ("for", "5h")])).plan;
+        assert_eq!((plan.look_back, plan.limits.duration.as_secs()), (Duration::ZERO, 18_000));
+    }
+
+    #[test]
+    fn what_is_left_out_is_bounded() {
+        let entry = "        - { remote_ip: \"${labels.peer | ip}\" }\n";
+        let text = "version: 1\nrules:\n  - name: a\n    source: plant\n    capture:\n      \
+                    on_missing: capture_without\n      filters:\n";
+        let rules = rule_set(&format!("{text}{}", entry.repeat(40)));
+        let plan = proposal(&rules, &event(&[("peer", &"\u{10ffff}".repeat(99))])).plan;
+        assert_eq!(plan.filter.entries, []);
+        assert_eq!(plan.left_out.last().map(String::as_str), Some("24 more places"));
+        assert_eq!(plan.left_out.len(), 17);
+        assert!(plan.left_out.iter().all(|line| line.len() < 1_000 && line.is_ascii()));
+    }
+
+    #[test]
+    fn a_file_for_one_interface_is_not_asked_to_hold_two() {
+        let mut rules = rule_set(
+            "version: 1\nrules:\n  - name: a\n    source: plant\n    capture:\n      \
+             interfaces: [\"${labels.dev | iface}\"]\n      format: pcap\n      \
+             on_missing: capture_without\n",
+        );
+        rules.capture_on(vec!["eth0".to_owned(), "eth1".to_owned()]);
+        assert_eq!(proposal(&rules, &event(&[("dev", "eth1")])).plan.interfaces, ["eth1"]);
+        let verdicts = rules.decide(&event(&[]));
+        let [Verdict::Refused { reason, .. }] = &verdicts[..] else { panic!("{verdicts:?}") };
+        assert!(reason.ends_with("holds one interface only, and there are 2"), "{reason}");
     }
 
     #[test]

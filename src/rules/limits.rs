@@ -1,12 +1,16 @@
 //! What a rule says of its limits, over what it inherits.
 
 use std::fmt;
+use std::time::Duration;
 
 use crate::model::{Limits, SegmentLimits};
 use crate::rules::segments::{SegmentsKey, SegmentsMistake, segments};
 use crate::rules::{Defaults, Known, raw};
 use crate::units::{Bytes, Span};
-use crate::yaml::Place;
+use crate::yaml::{Place, Placed};
+
+/// How many times its duration an extended capture goes on, where nothing else is said.
+const EXTENSION: u32 = 5;
 
 /// Something wrong with a limit.
 pub(super) struct Mistake {
@@ -15,7 +19,7 @@ pub(super) struct Mistake {
     pub(super) hint: String,
 }
 
-/// The limits of a rule. `whole` says that nothing was left out of it, as a mistake noted before.
+/// The limits of a rule, with the inherited duration where an event gives it. `whole` says that nothing was left out of it, as a mistake noted before.
 pub(super) fn read(
     raw: &raw::Limits,
     defaults: &Defaults,
@@ -24,15 +28,14 @@ pub(super) fn read(
     mistakes: &mut Vec<Mistake>,
 ) -> Limits {
     let mut duration = defaults.duration;
-    if let Some(given) = &raw.duration {
-        duration = given.value.0;
-        let ceiling = Span(known.duration);
-        mistakes.extend(check("duration", given.place, given.value, ceiling));
+    if let Some(Placed { value: raw::OpenSpan::Given(given), place, .. }) = &raw.duration {
+        duration = given.0;
+        mistakes.extend(check(["duration"; 2], *place, *given, Span(known.duration)));
     }
     let mut bytes = defaults.bytes;
     if let Some(given) = &raw.bytes {
         bytes = given.value.0;
-        mistakes.extend(check("bytes", given.place, given.value, Bytes(known.bytes)));
+        mistakes.extend(check(["bytes"; 2], given.place, given.value, Bytes(known.bytes)));
     }
     if let Some(packets) = &raw.packets
         && packets.value == 0
@@ -58,8 +61,53 @@ pub(super) fn read(
     }
 }
 
+/// How far events may extend a capture.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Extension {
+    /// After the trigger; absent: a multiple of the capture's duration.
+    most: Option<Duration>,
+    ceiling: Duration,
+}
+
+impl Extension {
+    /// How long after its trigger a capture of `duration` may go on.
+    pub(super) fn of(self, duration: Duration) -> Duration {
+        let most = self.most.unwrap_or(duration.saturating_mul(EXTENSION));
+        // One that is inherited, or given for another duration, never shortens a capture.
+        most.max(duration).min(self.ceiling)
+    }
+}
+
+/// How far events may extend a rule's captures. Their own duration is `least`, where it is known.
+pub(super) fn extension(
+    raw: &raw::Limits,
+    least: Option<Duration>,
+    defaults: &Defaults,
+    known: &Known,
+    mistakes: &mut Vec<Mistake>,
+) -> Extension {
+    let mut most = defaults.max_duration;
+    if let Some(given) = &raw.max_duration {
+        most = Some(given.value.0);
+        let names = ["max_duration", "duration"];
+        let mistake = check(names, given.place, given.value, Span(known.duration));
+        let is_well = mistake.is_none();
+        mistakes.extend(mistake);
+        if let Some(least) = least.filter(|least| is_well && given.value.0 < *least) {
+            let (most, least) = (given.value, Span(least));
+            mistakes.push(Mistake {
+                place: given.place,
+                message: format!("limits.max_duration {most} is below limits.duration {least}"),
+                hint: "raise it, or lower limits.duration".to_owned(),
+            });
+        }
+    }
+    Extension { most, ceiling: known.duration }
+}
+
+/// `names` are those of the limit and of its ceiling.
 fn check<T: fmt::Display + Ord + Copy + Default>(
-    name: &str,
+    [name, ceiling_name]: [&str; 2],
     place: Place,
     given: T,
     ceiling: T,
@@ -71,7 +119,7 @@ fn check<T: fmt::Display + Ord + Copy + Default>(
         )
     } else if given > ceiling {
         (
-            format!("limits.{name} {given} is above ceilings.{name} {ceiling}"),
+            format!("limits.{name} {given} is above ceilings.{ceiling_name} {ceiling}"),
             "lower it here, or raise the ceiling in the configuration",
         )
     } else {

@@ -56,12 +56,21 @@ enum Test {
 impl Matcher {
     /// Whether it holds. A label that the event does not have is the empty text.
     pub(super) fn holds(&self, event: &Event) -> bool {
-        let value = event.label(&self.label);
+        self.accepts(event.label(&self.label))
+    }
+
+    /// Whether it holds where its label has this value.
+    pub(super) fn accepts(&self, value: &str) -> bool {
         let found = match &self.test {
             Test::Equals(expected) => value == expected,
             Test::Matches(regex) => regex.is_match(value),
         };
         found != self.negated
+    }
+
+    /// The label that it is about.
+    pub(super) fn label(&self) -> &str {
+        &self.label
     }
 
     /// The label and the one value that it must have, where that is what the matcher says.

@@ -7,12 +7,18 @@
 //! No byte of an event becomes a part of an expression, a path or a name: an event only fills the
 //! typed places that a rule left open ([`placeholder`]).
 
+mod active;
 mod compile;
+mod conditions;
 mod decide;
+mod describe;
 mod digest;
+mod filling;
+mod host;
 mod index;
 mod limits;
 mod load;
+mod look_back;
 mod matcher;
 mod placeholder;
 mod raw;
@@ -25,13 +31,30 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::model::{FileForm, OnResolved, SegmentLimits};
+use serde::{Deserialize, Serialize};
+
+use crate::clock::calendar::{Cron, Zone};
+use crate::model::{FileForm, OnResolved, Policy, SegmentLimits};
+use crate::rules::active::{Active, Schedule};
 use crate::rules::index::Index;
+use crate::rules::limits::Extension;
 use crate::rules::matcher::Matcher;
 use crate::rules::template::Template;
+use crate::rules::when::Condition;
 
+pub use describe::RuleInfo;
+pub use filling::OnMissing;
+pub use host::Host;
 pub use load::{files_of, load};
+pub use look_back::MAX_LOOK_BACK;
 pub use segments::{SegmentsKey, SegmentsMistake, segments};
+
+/// The source of the events that schedules make: no configured source has this name. Such an event is
+/// named like its rule, and its label [`SCHEDULE_LABEL`] names the rule too.
+pub const SCHEDULE_SOURCE: &str = "schedule";
+
+/// The label of a schedule's event that names its rule.
+pub const SCHEDULE_LABEL: &str = "rule";
 
 /// Where rules are, and what they inherit.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,6 +62,19 @@ pub struct Settings {
     /// Files, or directories whose `*.yaml` and `*.yml` files are read; all have to exist.
     pub paths: Vec<PathBuf>,
     pub defaults: Defaults,
+    /// Every rule is only tried out, whatever it says itself.
+    pub dry_run: bool,
+}
+
+/// What another event of a group does to the capture that runs for it; see
+/// [`WhileRunning`](crate::model::WhileRunning).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnRunning {
+    Extend,
+    #[default]
+    Ignore,
+    Queue,
 }
 
 /// What a rule takes where it says nothing.
@@ -53,6 +89,13 @@ pub struct Defaults {
     pub file: FileForm,
     /// What the end of the alert does to a capture that runs for it.
     pub on_resolved: OnResolved,
+    /// What further events of the group do to it.
+    pub while_running: OnRunning,
+    /// How long after its trigger a capture may go on where events extend it. Absent: a multiple of
+    /// its duration.
+    pub max_duration: Option<Duration>,
+    /// What a label does that cannot fill its place.
+    pub on_missing: OnMissing,
     pub storage: String,
     pub notify: Vec<String>,
 }
@@ -72,8 +115,8 @@ pub struct Known {
     pub duration: Duration,
     /// The ceiling of the bytes of a capture's files.
     pub bytes: u64,
-    /// The host's name, for plans.
-    pub host: String,
+    /// This host: its name for plans, and what rules ask for.
+    pub host: Host,
 }
 
 /// The compiled rules.
@@ -83,7 +126,7 @@ pub struct RuleSet {
     index: Index,
     /// What rules without interfaces capture on.
     interfaces: Vec<String>,
-    host: String,
+    host: Host,
 }
 
 impl RuleSet {
@@ -101,6 +144,19 @@ impl RuleSet {
         self.rules.is_empty()
     }
 
+    /// The schedules of the rules that act here: the rule's name, when, and in which zone.
+    pub fn schedules(&self) -> impl Iterator<Item = (&str, &Cron, &Zone)> {
+        self.rules.iter().filter(|rule| rule.idle.is_none()).filter_map(|rule| {
+            let Schedule { cron, zone, .. } = rule.schedule.as_ref()?;
+            Some((rule.name.as_str(), cron, zone))
+        })
+    }
+
+    /// What each rule is, in the order of the files.
+    pub fn describe(&self) -> Vec<RuleInfo> {
+        self.rules.iter().map(RuleInfo::of).collect()
+    }
+
     /// Each rule's name and description, in the order of the files.
     pub fn summaries(&self) -> impl Iterator<Item = (&str, &str)> {
         self.rules.iter().map(|rule| (rule.name.as_str(), rule.description.as_str()))
@@ -108,18 +164,34 @@ impl RuleSet {
 }
 
 /// One compiled rule.
+///
+/// Each of its conditions is asked alone, in the order of [`RuleSet::decide`], by a method of its own:
+/// see `conditions.rs`.
 #[derive(Clone, Debug)]
 struct Rule {
     name: String,
     /// Empty where the file gives none.
     description: String,
-    /// Names of sources; empty means any.
+    file: PathBuf,
+    /// Where its entry begins, from 1.
+    line: u32,
+    enabled: bool,
+    /// Why it never acts here, where that is so: a sentence without its end.
+    idle: Option<String>,
+    /// Names of sources; empty means any but the one of schedules.
     sources: Vec<String>,
     /// All of them have to hold.
     matchers: Vec<Matcher>,
+    /// The label that has to name this host.
+    named_by: Option<String>,
+    condition: Option<Condition>,
+    active: Option<Active>,
+    schedule: Option<Schedule>,
     /// Names of labels; empty means the event's fingerprint.
     group_by: Vec<String>,
-    cooldown: Duration,
+    /// As it is for a capture of the rule's own duration.
+    policy: Policy,
+    extension: Extension,
     on_resolved: OnResolved,
     template: Template,
     storage: String,

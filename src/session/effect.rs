@@ -1,6 +1,7 @@
 //! What the machine wants kept, and what it wants done.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::model::{Capture, CaptureId, Change, Notice, Segment, StopReason, Transfer};
 
@@ -20,6 +21,9 @@ pub enum Action {
     Begin(Box<Capture>),
     /// End this capture. Comes back as `Report::Ended`; harmless where it has ended.
     Stop { capture: CaptureId, reason: StopReason },
+    /// Let this capture's time end so long after its trigger, if that is later than it would;
+    /// harmless where it has ended.
+    Extend { capture: CaptureId, duration: Duration },
     /// Close what a crash left of this capture, but for the files that are recorded already.
     SealLeftovers { capture: CaptureId, recorded: Vec<u32> },
     /// One attempt to store this segment, and to copy it to the local file where one is asked for.

@@ -39,6 +39,7 @@ pub(super) fn plan(rule: &str) -> CapturePlan {
         notify: vec!["bus".to_owned()],
         placing: Placing::default(),
         on_resolved: OnResolved::default(),
+        left_out: Vec::new(),
     }
 }
 

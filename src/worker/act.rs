@@ -48,6 +48,7 @@ impl Loop {
                 }
             }
             Action::Stop { capture, reason } => self.engine.stop(&capture, reason),
+            Action::Extend { capture, duration } => self.engine.extend(&capture, duration),
             Action::SealLeftovers { capture, recorded } => self.seal_leftovers(capture, recorded),
             Action::Upload { storage, segment, transfer, local_file } => {
                 self.upload(Upload { storage, segment, transfer, local_file });

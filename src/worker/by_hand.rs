@@ -195,6 +195,7 @@ fn plan(mut request: CreateRequest, config: &Config) -> Result<(String, CaptureP
         notify: request.notify,
         placing: request.placing,
         on_resolved: OnResolved::Keep,
+        left_out: Vec::new(),
     };
     Ok((request.name, plan))
 }

@@ -182,6 +182,7 @@ mod tests {
             notify: Vec::new(),
             placing: Default::default(),
             on_resolved: Default::default(),
+            left_out: Vec::new(),
         };
         let id = CaptureId::from_text(id);
         let segment = |index: &u32| Segment {

@@ -4,8 +4,8 @@ use std::fmt;
 
 use serde::de;
 
-use super::nearest::did_you_mean;
 use super::problem::Place;
+use crate::nearest::did_you_mean;
 
 /// What is wrong, and with which node.
 #[derive(Debug)]

@@ -12,14 +12,13 @@
 mod decode;
 mod fault;
 mod file;
-mod nearest;
 mod placed;
 mod problem;
 #[cfg(test)]
 mod tests;
 mod tree;
 
+pub use crate::nearest::did_you_mean;
 pub use file::File;
-pub use nearest::did_you_mean;
 pub use placed::{List, Named, Placed, Version};
 pub use problem::{Place, Problem};

@@ -58,6 +58,7 @@ pub(crate) fn plan(group: u64, event: EventId, event_json: &str, at: WallTime) -
         notify: vec!["a".to_owned(), "b".to_owned()],
         placing: Placing::default(),
         on_resolved: if group == 1 { OnResolved::Stop } else { OnResolved::Keep },
+        left_out: Vec::new(),
     }
 }
 

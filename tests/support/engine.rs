@@ -223,6 +223,7 @@ pub(crate) fn plan(look_back: Duration, duration: Duration) -> CapturePlan {
         notify: Vec::new(),
         placing: Default::default(),
         on_resolved: Default::default(),
+        left_out: Vec::new(),
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use hindsight::filter::{Addresses, Entry, LinkType, Ports, Protocol};
+use hindsight::filter::{Addresses, Entry, LinkType, Mac, Ports, Protocol};
 
 pub(crate) const TCP: u8 = 6;
 pub(crate) const UDP: u8 = 17;
@@ -23,6 +23,8 @@ pub(crate) struct Ip {
     pub(crate) ports: Option<(u16, u16)>,
     /// How many VLAN tags stand before it.
     pub(crate) tags: usize,
+    /// Of the frame around it: where it goes and where it comes from.
+    pub(crate) macs: Option<[Mac; 2]>,
 }
 
 impl Ip {
@@ -30,8 +32,8 @@ impl Ip {
     pub(crate) fn read(link: LinkType, bytes: &[u8]) -> Option<Self> {
         if link == LinkType::RawIp {
             return match bytes.first()? >> 4 {
-                4 => version_4(bytes, 0),
-                6 => version_6(bytes, 0),
+                4 => version_4(bytes, 0, None),
+                6 => version_6(bytes, 0, None),
                 _ => None,
             };
         }
@@ -40,15 +42,17 @@ impl Ip {
             (at, tags) = (at + 4, tags + 1);
         }
         let packet = bytes.get(at + 2..)?;
+        let mac = |at: usize| Some(Mac(*bytes.get(at..)?.first_chunk()?));
+        let macs = Some([mac(0)?, mac(6)?]);
         match half(bytes, at)? {
-            0x0800 => version_4(packet, tags),
-            0x86dd => version_6(packet, tags),
+            0x0800 => version_4(packet, tags, macs),
+            0x86dd => version_6(packet, tags, macs),
             _ => None,
         }
     }
 }
 
-fn version_4(packet: &[u8], tags: usize) -> Option<Ip> {
+fn version_4(packet: &[u8], tags: usize, macs: Option<[Mac; 2]>) -> Option<Ip> {
     let header: &[u8; 20] = packet.first_chunk()?;
     let protocol = header[9];
     let later = half(packet, 6)? & 0x1fff != 0;
@@ -60,10 +64,11 @@ fn version_4(packet: &[u8], tags: usize) -> Option<Ip> {
         protocol,
         ports: if later || !has_ports(protocol) { None } else { Some(ports(packet, at)?) },
         tags,
+        macs,
     })
 }
 
-fn version_6(packet: &[u8], tags: usize) -> Option<Ip> {
+fn version_6(packet: &[u8], tags: usize, macs: Option<[Mac; 2]>) -> Option<Ip> {
     let address = |at: usize| Some(Ipv6Addr::from(*packet.get(at..)?.first_chunk::<16>()?).into());
     let (source, destination) = (address(8)?, address(24)?);
     let next = *packet.get(6)?;
@@ -73,6 +78,7 @@ fn version_6(packet: &[u8], tags: usize) -> Option<Ip> {
         protocol: if next == FRAGMENT { *packet.get(40)? } else { next },
         ports: if has_ports(next) { Some(ports(packet, 40)?) } else { None },
         tags,
+        macs,
     })
 }
 
@@ -118,7 +124,11 @@ pub(crate) fn selects(entry: &Entry, own: &[IpAddr], ip: &Ip) -> bool {
             && port_within(&entry.local_port, here_port)
             && port_within(&entry.remote_port, there_port)
     });
-    protocol && either && ip.tags <= 1
+    let of_frame = |macs: [Mac; 2]| entry.mac.iter().any(|mac| macs.contains(mac));
+    let alone = Entry { mac: Vec::new(), ..entry.clone() } == Entry::default();
+    let mac = entry.mac.is_empty() || ip.macs.is_some_and(of_frame);
+    // What is asked of the frame alone holds behind any number of tags.
+    mac && (alone || protocol && either && ip.tags <= 1)
 }
 
 fn holds(addresses: &Addresses, address: IpAddr) -> bool {
@@ -139,9 +149,9 @@ fn holds(addresses: &Addresses, address: IpAddr) -> bool {
     }
 }
 
-/// An entry from its fields: protocol, local_ip, remote_ip, local_port, remote_port.
-pub(crate) fn entry(fields: [&str; 5]) -> Entry {
-    let [protocol, local_ip, remote_ip, local_port, remote_port] = fields;
+/// An entry from its fields: protocol, local_ip, remote_ip, local_port, remote_port, mac.
+pub(crate) fn entry(fields: [&str; 6]) -> Entry {
+    let [protocol, local_ip, remote_ip, local_port, remote_port, mac] = fields;
     let addresses = |field, text| {
         Addresses::parse_list(field, text).unwrap_or_else(|error| panic!("{fields:?}: {error}"))
     };
@@ -154,5 +164,6 @@ pub(crate) fn entry(fields: [&str; 5]) -> Entry {
         remote_ip: addresses("remote_ip", remote_ip),
         local_port: ports("local_port", local_port),
         remote_port: ports("remote_port", remote_port),
+        mac: Mac::parse_list("mac", mac).unwrap_or_else(|error| panic!("{fields:?}: {error}")),
     }
 }

@@ -10,16 +10,21 @@ use crate::units::{Bytes, Span};
 
 pub(super) fn text(view: &CaptureView) -> String {
     let capture = &view.capture;
+    let left_out = &capture.plan.left_out;
+    let without =
+        if left_out.is_empty() { None } else { Some(section("Without", &left_out.join("\n"))) };
     let parts = [
         section(&capture.name, &what(view)),
         section("Window", &window(capture)),
         section("Limits", &limits(capture)),
         section("Filters", &filters(capture)),
+    ];
+    let parts = parts.into_iter().chain(without).chain([
         section("Packets", &packets(capture)),
         section("Interfaces", &interfaces(capture)),
         section("Files", &files(view)),
-    ];
-    parts.join("\n\n")
+    ]);
+    parts.collect::<Vec<_>>().join("\n\n")
 }
 
 fn what(view: &CaptureView) -> String {

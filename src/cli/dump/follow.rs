@@ -199,6 +199,7 @@ fn plan(request: &Request, interfaces: Vec<String>, now: Now) -> CapturePlan {
         notify: Vec::new(),
         placing: Placing::default(),
         on_resolved: OnResolved::default(),
+        left_out: Vec::new(),
     }
 }
 

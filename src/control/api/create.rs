@@ -189,6 +189,7 @@ const fn told(error: &Error) -> Option<(&String, &String)> {
     | Error::MixedFamilies { field, value }
     | Error::NotANetwork { field, value, .. }
     | Error::NotAPort { field, value }
+    | Error::NotAMac { field, value }
     | Error::NotAProtocol { field, value }
     | Error::EmptyPart { field, value, .. } = error
     {
