@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use super::*;
 use crate::model::{Event, Status};
 use crate::rules::decide::tests::event;
@@ -285,13 +287,20 @@ fn the_worst_conditions_are_done_soon() {
         let parsed = Condition::parse(&condition).unwrap();
         let facts = Facts::of(&event);
         assert_ne!(parsed.holds(&facts), Ok(true), "{condition}");
-        let begin = crate::clock::boot_time();
-        let _truth = parsed.holds(&facts);
-        let took = crate::clock::boot_time().since(begin);
+        let took = (0..5)
+            .map(|_| {
+                let begin = crate::clock::boot_time();
+                let _truth = parsed.holds(&facts);
+                crate::clock::boot_time().since(begin)
+            })
+            .min()
+            .unwrap();
         let cut: String = condition.chars().take(60).collect();
         println!("{took:>12.1?} {cut}");
-        // Some ms where it is optimised; what multiplies takes seconds.
-        assert!(took < std::time::Duration::from_millis(500), "{took:?}: {condition}");
+        // At most 5 ms where all is optimised. Here regular expressions are not, and the machine
+        // may be busy; a round too many takes 128 times as long.
+        let most = if condition.contains("matches") { 3_000 } else { 100 };
+        assert!(took < Duration::from_millis(most), "{took:?}: {condition}");
     }
 }
 
