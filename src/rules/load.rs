@@ -12,6 +12,10 @@ use crate::yaml::{self, File, Problem};
 /// The most rule files: a directory of more is not one of rules.
 const MAX_FILES: usize = 1_000;
 
+/// The most problems of one file after which no further rule of it is compiled: who has more mends
+/// these first.
+const MAX_PROBLEMS: usize = 50;
+
 /// Reads and compiles all rules. Blocks: reads files, and has filters compiled.
 ///
 /// # Errors
@@ -50,6 +54,9 @@ fn read(file: &File, compiler: &mut Compiler<'_>, rules: &mut Vec<crate::rules::
     let (value, problems) = file.read::<raw::RuleFile>();
     compiler.problems.extend(problems);
     for rule in value.iter().flat_map(|value| &value.rules) {
+        if compiler.problems.len() - before >= MAX_PROBLEMS {
+            break;
+        }
         rules.push(compiler.rule(file, rule));
     }
     // Reading and compiling found them; people read a file from its top.

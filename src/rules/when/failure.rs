@@ -55,8 +55,8 @@ pub(super) fn sentence(error: &ExecutionError) -> String {
     }
 }
 
-pub(super) fn no_truth(kind: &str) -> String {
-    format!("it gives {}, not true or false", name(kind))
+pub(super) fn no_truth(value: ValueType) -> String {
+    format!("it gives {}, not true or false", name(kind(value)))
 }
 
 /// An operator or a function that has no meaning for values of these types.
