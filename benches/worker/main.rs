@@ -10,6 +10,7 @@
 mod figures;
 mod idle;
 mod latency;
+mod storm;
 #[expect(dead_code, clippy::print_stderr, reason = "parts of the tests, of which this uses some")]
 mod support;
 mod waiting;
@@ -19,7 +20,7 @@ use support::namespaces::Pair;
 /// A part of the benchmark: its name, and what it does.
 type Part = (&'static str, fn(&Pair));
 
-const PARTS: [Part; 2] = [("latency", latency::run), ("idle", idle::run)];
+const PARTS: [Part; 3] = [("latency", latency::run), ("idle", idle::run), ("storm", storm::run)];
 
 fn main() {
     let words: Vec<String> = std::env::args().skip(1).collect();

@@ -17,6 +17,7 @@ mod report;
 mod rule_state;
 mod saved;
 mod segment;
+mod shown;
 mod verdict;
 
 pub use audit::Audit;

@@ -106,7 +106,8 @@ pub struct CapturePlan {
     /// The event that made it, with the name and the labels that are written into the file.
     pub event: EventId,
     pub event_name: String,
-    /// The event as JSON, for the comment in the file. Empty for a capture that no event has caused.
+    /// The event as JSON, for the comment in the file: [`Event::shown`](crate::model::Event::shown).
+    /// Empty for a capture that no event has caused, and in a plan that is only proposed.
     pub event_json: String,
     /// The host that captures.
     pub host: String,

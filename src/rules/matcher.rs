@@ -10,6 +10,9 @@ const MAX_REGEX_BYTES: usize = 256 * 1024;
 /// How deep groups of a regex may nest.
 const MAX_REGEX_DEPTH: u32 = 32;
 
+/// What makes a regex match the whole value.
+const ANCHORS: (&str, &str) = ("^(?:", ")$");
+
 /// Operators, those of two characters first.
 const OPERATORS: [&str; 4] = ["=~", "!~", "!=", "="];
 
@@ -88,14 +91,28 @@ impl Matcher {
         &self.text
     }
 
+    /// The regex that its label has to match, as it was written, where that is what the matcher says.
+    pub(super) fn pattern(&self) -> Option<&str> {
+        match &self.test {
+            Test::Matches(regex) if !self.negated => {
+                regex.as_str().strip_prefix(ANCHORS.0)?.strip_suffix(ANCHORS.1)
+            }
+            Test::Equals(_) | Test::Matches(_) => None,
+        }
+    }
+
     pub(super) fn parse(text: &str) -> Result<Self, Error> {
         let text = text.trim();
         let (label, rest) = if text.starts_with('"') {
-            unquote(text)?
+            let (label, rest) = unquote(text)?;
+            if label.is_empty() {
+                return Err(Error::NotALabel(label));
+            }
+            (label, rest)
         } else {
             let end = text.find(['=', '!']).ok_or(Error::NoOperator)?;
             let label = text[..end].trim();
-            if !is_plain_label(label) {
+            if !is_plain(label) {
                 return Err(Error::NotALabel(clip(label)));
             }
             (label.to_owned(), &text[end..])
@@ -114,10 +131,7 @@ impl Matcher {
 
 fn parse_value(text: &str, operator: &str) -> Result<String, Error> {
     if !text.starts_with('"') {
-        let is_simple = !text.is_empty()
-            && text
-                .chars()
-                .all(|c| !c.is_whitespace() && !c.is_control() && !"\"'`,{}".contains(c));
+        let is_simple = is_plain(text);
         return if is_simple {
             Ok(text.to_owned())
         } else {
@@ -170,13 +184,13 @@ fn anchored(pattern: &str) -> Result<Regex, Error> {
     };
     // Alone first: `a)|(b` is valid only between the brackets that anchor it.
     build(pattern).map_err(refuse)?;
-    build(&format!("^(?:{pattern})$")).map_err(refuse)
+    build(&format!("{}{pattern}{}", ANCHORS.0, ANCHORS.1)).map_err(refuse)
 }
 
-fn is_plain_label(label: &str) -> bool {
-    let mut bytes = label.bytes();
-    bytes.next().is_some_and(|first| first.is_ascii_alphabetic() || first == b'_')
-        && bytes.all(|byte| byte.is_ascii_alphanumeric() || b"_.:-/".contains(&byte))
+/// Whether a label or a value can stand without quotes. Source: Alertmanager's grammar since 0.27.
+fn is_plain(text: &str) -> bool {
+    !text.is_empty()
+        && !text.chars().any(|c| c.is_whitespace() || c.is_control() || "{}!=~,\\\"'`".contains(c))
 }
 
 fn clip(text: &str) -> String {
@@ -233,6 +247,18 @@ mod tests {
     fn quotes_hold_what_would_not_stand_alone() {
         assert!(holds(r#"a = "say \"hi\" \\ there\n""#, &[("a", "say \"hi\" \\ there\n")]));
         assert!(holds(r#""my label" = "x y""#, &[("my label", "x y")]));
+    }
+
+    #[test]
+    fn labels_may_have_any_letters_and_plain_values_stand_alone() {
+        assert!(holds("net.device-name/x = größe", &[("net.device-name/x", "größe")]));
+        assert!(holds("größe = 5", &[("größe", "5")]));
+        assert!(holds("\"{a}\" != x", &[("{a}", "y")]));
+        for refused in
+            [r"a =~ \d", "a = b=c", "a = !b", "a =~= b", "a = {b}", "\"\" = x", "a\\b = c"]
+        {
+            assert!(Matcher::parse(refused).is_err(), "{refused}");
+        }
     }
 
     #[test]

@@ -11,6 +11,7 @@ mod active;
 mod compile;
 mod conditions;
 mod decide;
+mod demand;
 mod describe;
 mod digest;
 mod explain;
@@ -24,7 +25,6 @@ mod matcher;
 mod placeholder;
 mod raw;
 mod segments;
-mod shown;
 mod template;
 pub mod when;
 

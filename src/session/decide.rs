@@ -37,7 +37,7 @@ impl Machine {
         for verdict in verdicts {
             let rule = verdict.rule().to_owned();
             let decision = match verdict {
-                Verdict::Capture(proposal) => self.propose(proposal, now, effects),
+                Verdict::Capture(proposal) => self.propose(event, proposal, now, effects),
                 Verdict::Resolved { group, .. } => self.resolved(&group, effects),
                 Verdict::Unmet { group, .. } => {
                     self.waits.break_off(&group);
@@ -168,5 +168,61 @@ impl Machine {
     ) {
         let notify = self.wanting(notify, Kind::Suppressed);
         self.summaries.count(Kind::Suppressed, rule, notify, reason, now);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::model::{Event, GroupKey, Policy, Proposal, Status};
+    use crate::session::samples::{at, plan};
+    use crate::session::{Ceilings, FreeDisk, Input, Settings};
+
+    #[test]
+    fn a_plan_that_is_kept_shows_its_event() {
+        let ceilings = Ceilings {
+            duration: Duration::from_secs(60),
+            bytes: 1 << 20,
+            concurrent: 1,
+            captures_per_hour: 10,
+            spool_bytes: 1 << 30,
+            free_disk: FreeDisk::Bytes(0),
+        };
+        let mut machine = Machine::new(Settings::new(ceilings), 1);
+        let event = Event {
+            id: EventId::from_text("0event"),
+            source: "plant".to_owned(),
+            name: "Named".to_owned(),
+            status: Status::Firing,
+            severity: None,
+            labels: [("peer".to_owned(), "10.0.0.7".to_owned())].into(),
+            annotations: [].into(),
+            value: None,
+            starts_at: None,
+            received_at: at(0).wall,
+            fingerprint: "f00d".to_owned(),
+            payload: String::new(),
+        };
+        let shown = event.shown();
+        let proposal = Proposal {
+            group: GroupKey::from_text("g"),
+            policy: Policy::default(),
+            plan: CapturePlan { event_json: String::new(), ..plan("web") },
+        };
+        let (mut effects, space) = (
+            Effects::default(),
+            Space { free_bytes: 1 << 40, total_bytes: 1 << 40, spool_bytes: 0 },
+        );
+        machine.apply(Input::Space(space), at(0), &mut effects);
+        let verdicts = vec![Verdict::Capture(Box::new(proposal))];
+        machine.apply(Input::Event { event, verdicts }, at(0), &mut effects);
+        let begun = effects.actions.iter().find_map(|action| match action {
+            Action::Begin(capture) => Some(&capture.plan),
+            _ => None,
+        });
+        assert_eq!(begun.map(|plan| plan.event_json.as_str()), Some(shown.as_str()));
+        assert_eq!(begun.map(CapturePlan::is_by_hand), Some(false));
     }
 }

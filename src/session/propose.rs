@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use crate::clock::Now;
 use crate::model::{
-    Capture, CaptureId, Change, Decision, Hold, Proposal, Suppression, Wait, WhileRunning,
+    Capture, CaptureId, Change, Decision, Event, Hold, Proposal, Suppression, Wait, WhileRunning,
 };
 
 use super::admission::Standing;
@@ -98,9 +98,12 @@ impl Machine {
         }
     }
 
+    /// Acts on a proposal that `event` has led to, whose plan gets the event only where it is kept: most
+    /// events of a storm join what runs.
     pub(super) fn propose(
         &mut self,
-        proposal: Box<Proposal>,
+        event: &Event,
+        mut proposal: Box<Proposal>,
         now: Now,
         effects: &mut Effects,
     ) -> Decision {
@@ -119,16 +122,21 @@ impl Machine {
             }
             Word::Queues(id) => {
                 let cooldown_until = self.gate.cooldown_until(&proposal.group);
+                proposal.plan.event_json = event.shown();
                 self.waits.queue(proposal, cooldown_until.unwrap_or(now.boot));
                 Decision::Queued(id)
             }
             Word::Waits(hold) => {
+                proposal.plan.event_json = event.shown();
                 self.waits.hold(proposal, now);
                 Decision::Held(hold)
             }
             word @ (Word::Refused(_) | Word::Begins) => {
                 // It has come often enough; that it is refused lets it begin anew.
                 self.waits.end(&proposal.group, Wait::Hold);
+                if word == Word::Begins {
+                    proposal.plan.event_json = event.shown();
+                }
                 self.carry_out(word, *proposal, now, effects)
             }
         }

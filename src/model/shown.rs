@@ -1,4 +1,7 @@
 //! The event as a capture file shows it: JSON without the payload, bounded.
+//!
+//! Not known here: who keeps it. It is made for the events of which a plan is kept, and not for the
+//! many of a storm that begin nothing.
 
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -40,39 +43,44 @@ fn is_zero(count: &usize) -> bool {
     *count == 0
 }
 
-/// The JSON. Labels come before annotations; those that would pass the bound are left out.
-pub(super) fn event_json(event: &Event) -> String {
-    let mut room = MAX_PAIRS_BYTES;
-    let mut left_out = 0;
-    let mut keep = |pairs: &std::collections::BTreeMap<String, String>| {
-        let mut kept = Map::new();
-        for (key, value) in pairs {
-            let size = json_len(key) + json_len(value) + 2;
-            if size <= room {
-                room -= size;
-                kept.insert(key.clone(), Value::String(value.clone()));
-            } else {
-                left_out += 1;
+impl Event {
+    /// The event as JSON for [`CapturePlan::event_json`]: never empty, less than 24 KiB. Labels come
+    /// before annotations; those that would pass the bound are left out, and counted.
+    ///
+    /// [`CapturePlan::event_json`]: crate::model::CapturePlan::event_json
+    pub fn shown(&self) -> String {
+        let mut room = MAX_PAIRS_BYTES;
+        let mut left_out = 0;
+        let mut keep = |pairs: &std::collections::BTreeMap<String, String>| {
+            let mut kept = Map::new();
+            for (key, value) in pairs {
+                let size = json_len(key) + json_len(value) + 2;
+                if size <= room {
+                    room -= size;
+                    kept.insert(key.clone(), Value::String(value.clone()));
+                } else {
+                    left_out += 1;
+                }
             }
-        }
-        kept
-    };
-    let (labels, annotations) = (keep(&event.labels), keep(&event.annotations));
-    let shown = Shown {
-        id: &event.id,
-        source: clip(&event.source),
-        name: clip(&event.name),
-        status: event.status,
-        severity: event.severity.as_deref().map(clip),
-        labels,
-        annotations,
-        value: event.value,
-        starts_at: event.starts_at,
-        received_at: event.received_at,
-        fingerprint: clip(&event.fingerprint),
-        left_out,
-    };
-    serde_json::to_string(&shown).expect("maps with text keys always become JSON")
+            kept
+        };
+        let (labels, annotations) = (keep(&self.labels), keep(&self.annotations));
+        let shown = Shown {
+            id: &self.id,
+            source: clip(&self.source),
+            name: clip(&self.name),
+            status: self.status,
+            severity: self.severity.as_deref().map(clip),
+            labels,
+            annotations,
+            value: self.value,
+            starts_at: self.starts_at,
+            received_at: self.received_at,
+            fingerprint: clip(&self.fingerprint),
+            left_out,
+        };
+        serde_json::to_string(&shown).expect("maps with text keys always become JSON")
+    }
 }
 
 /// The bytes of a text as JSON; a text much longer than the bound is not written out for it.
@@ -90,13 +98,29 @@ fn clip(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rules::decide::tests::event;
+
+    fn event() -> Event {
+        Event {
+            id: EventId::from_text("0event"),
+            source: "plant".to_owned(),
+            name: "Named".to_owned(),
+            status: Status::Firing,
+            severity: None,
+            labels: [("peer".to_owned(), "10.0.0.7".to_owned())].into(),
+            annotations: [].into(),
+            value: None,
+            starts_at: None,
+            received_at: WallTime::from_nanos(60_000_000_000),
+            fingerprint: "f00d".to_owned(),
+            payload: String::new(),
+        }
+    }
 
     #[test]
     fn the_event_is_shown_without_its_payload() {
-        let mut event = event(&[("peer", "10.0.0.7")]);
+        let mut event = event();
         event.payload = "secret original".to_owned();
-        let shown: Value = serde_json::from_str(&event_json(&event)).unwrap();
+        let shown: Value = serde_json::from_str(&event.shown()).unwrap();
         assert_eq!(shown["labels"]["peer"], "10.0.0.7");
         assert_eq!(shown["status"], "firing");
         assert_eq!(shown.get("payload"), None);
@@ -105,12 +129,12 @@ mod tests {
 
     #[test]
     fn a_large_event_stays_valid_json_under_the_bound() {
-        let mut event = event(&[("peer", "10.0.0.7")]);
+        let mut event = event();
         event.name = "\u{1}".repeat(100_000);
         for number in 0..1_000 {
             event.annotations.insert(format!("a{number}"), "\u{1}".repeat(1_000));
         }
-        let json = event_json(&event);
+        let json = event.shown();
         assert!(json.len() < 24 * 1024, "{}", json.len());
         let shown: Value = serde_json::from_str(&json).unwrap();
         assert_eq!(shown["labels"]["peer"], "10.0.0.7");

@@ -1,0 +1,10 @@
+//! The parts of the tests that the benchmark stands on.
+
+#[path = "../../tests/support/http.rs"]
+pub(crate) mod http;
+#[path = "../../tests/support/place.rs"]
+pub(crate) mod place;
+#[path = "../../tests/support/process.rs"]
+pub(crate) mod process;
+#[path = "../../tests/support/wait.rs"]
+pub(crate) mod wait;
