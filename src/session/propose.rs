@@ -5,6 +5,17 @@
 //! so that a preview says what would be decided; [`Machine::propose`] acts on it. What
 //! comes due after waiting passes the same gate once more ([`Machine::begin_due`]), and where it is
 //! refused then, summaries count it: its events' outcomes have said that they are held or queued.
+//!
+//! - What is due comes before an event of the same instant, and before the batch ends.
+//! - `for` begins its capture as of the instant at which it came due, a queue as of that at which the
+//!   machine finds the capture ended and the cooldown over.
+//! - With `for` and `times` an event that waits is held until an instant; with `times` alone, by count.
+//! - An event in the cooldown is suppressed also where another one is queued, and replaces nothing.
+//! - A group that has come often enough and is refused begins to count anew.
+//! - A trial counts for its rule's cooldown and `max_captures` as long as the rule is tried out, is
+//!   held to the hourly ceiling with captures and trials together, and takes no place from captures.
+//! - What waits over a restart goes on by the rule as it was, if there still is one of that name; a
+//!   reload drops what waits for a rule that it changes or removes.
 
 use std::time::Duration;
 

@@ -27,7 +27,8 @@ fn pass(world: &mut World, by: u64) {
 fn come(world: &mut World, group: u64) -> Decision {
     let event = world.event(group);
     world.turn(vec![event]);
-    world.disk.outcomes.last().unwrap().decision.clone()
+    let Some(last) = world.disk.outcomes.last() else { panic!("an event has an outcome") };
+    last.decision.clone()
 }
 
 /// When the captures of this world were triggered, oldest first.

@@ -43,14 +43,13 @@ fn restored(changes: &[Change], now: Now) -> Waits {
     let mut waiting = BTreeMap::new();
     let mut seen = BTreeMap::new();
     for change in changes {
-        match change {
-            Change::Waiting(row) => drop(waiting.insert(row.proposal.group.clone(), row.clone())),
-            Change::Seen { group, at } => drop(seen.insert(group.clone(), at.clone())),
-            Change::WaitingGone(group) => {
-                waiting.remove(group);
-                seen.remove(group);
-            }
-            _ => {}
+        if let Change::Waiting(row) = change {
+            waiting.insert(row.proposal.group.clone(), row.clone());
+        } else if let Change::Seen { group, at } = change {
+            seen.insert(group.clone(), at.clone());
+        } else if let Change::WaitingGone(group) = change {
+            waiting.remove(group);
+            seen.remove(group);
         }
     }
     let mut waits = Waits::default();
@@ -157,10 +156,11 @@ fn a_storm_writes_one_proposal_a_second_and_every_event_that_counts() {
             waits.renew(GroupKey::from_text("a"), proposal("a", policy.clone()));
         }
         for change in waits.take_changes(now) {
-            match change {
-                Change::Waiting(_) => proposals += 1,
-                Change::Seen { at, .. } => counted = at.len(),
-                other => panic!("{other:?}"),
+            if let Change::Seen { at, .. } = change {
+                counted = at.len();
+            } else {
+                assert!(matches!(change, Change::Waiting(_)), "{change:?}");
+                proposals += 1;
             }
         }
     }
