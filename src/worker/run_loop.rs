@@ -287,6 +287,7 @@ async fn until(deadline: Option<BootTime>) {
 mod tests {
     use super::*;
     use crate::model::CaptureId;
+    use crate::model::Status;
 
     #[tokio::test]
     async fn a_storm_does_not_put_off_the_end_and_the_last_turn_takes_what_waits() {
