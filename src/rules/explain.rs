@@ -198,7 +198,7 @@ fn words(condition: &str) -> impl Iterator<Item = &str> {
 fn active(rule: &Rule, event: &Event) -> Option<Step> {
     let active = rule.active.as_ref()?;
     Some(of_firing(event, format!("active {active}"), || {
-        let saw = format!("the event came at {}", event.received_at);
+        let saw = format!("the event came at {}", event.received_at.second());
         (Some(rule.is_active(event.received_at)), saw)
     }))
 }
@@ -317,8 +317,8 @@ rules:
         let rules = rule_set(RULES);
         let event = event(&[("team", "net"), ("peer", "web-1\u{1b}[2J"), ("port", "443")]);
         let explained = rules.explain(&event);
-        let dev = "the event has no label `dev`, and ${labels.dev | iface} needs the name of an \
-                   interface";
+        let dev = "the event has no label `dev`, and ${labels.dev | iface} needs the name of a \
+                   network interface";
         let peer = "label `peer` is \"web-1\\u{1b}[2J\", and ${labels.peer | ip} needs an IP address, \
                     alone or with a port";
         assert_eq!(

@@ -150,9 +150,11 @@ pub(super) fn explained(
             },
         };
         let max_age = settings.and_then(source::Settings::max_event_age);
-        let expired = match Input::judged(event.clone(), Vec::new(), max_age) {
-            Input::Expired { age, .. } => Some(Decision::Expired { age_s: age.as_secs() }),
-            _ => None,
+        let judged = Input::judged(event.clone(), Vec::new(), max_age);
+        let expired = if let Input::Expired { age, .. } = judged {
+            Some(Decision::Expired { age_s: age.as_secs() })
+        } else {
+            None
         };
         Ok(Explained { event, expired, rules })
     };

@@ -283,7 +283,7 @@ fn why(mode: RuleMode, info: &RuleInfo, next: Option<WallTime>, state: &RuleStat
     if info.dry_run {
         parts.push("it is only tried out: nothing is captured".to_owned());
     }
-    parts.extend(next.map(|next| format!("its schedule is due next at {next}")));
+    parts.extend(next.map(|next| format!("its schedule is due next at {}", next.second())));
     match state.running.as_slice() {
         [] => {}
         [one] => parts.push(format!("capture {one} runs")),
