@@ -91,7 +91,7 @@ impl File {
     /// A problem at a place in this file.
     pub fn problem(&self, place: Place, message: impl Into<String>) -> Problem {
         let line = usize::try_from(place.line).unwrap_or(usize::MAX).saturating_sub(1);
-        let line = without_credentials(self.text.lines().nth(line).unwrap_or_default());
+        let line = without_credentials(lines(&self.text).nth(line).unwrap_or_default());
         let (source_line, caret) = excerpt(&line, place.column);
         Problem {
             file: self.path.clone(),
@@ -102,6 +102,20 @@ impl File {
             hint: None,
         }
     }
+}
+
+/// The lines of a text as YAML counts them: a carriage return alone ends one too.
+fn lines(text: &str) -> impl Iterator<Item = &str> {
+    let mut rest = Some(text);
+    std::iter::from_fn(move || {
+        let text = rest?;
+        let Some(end) = text.find(['\n', '\r']) else {
+            return rest.take();
+        };
+        let ending = if text[end..].starts_with("\r\n") { 2 } else { 1 };
+        rest = Some(&text[end + ending..]);
+        Some(&text[..end])
+    })
 }
 
 /// The part of a line around a column, and the column in it. A line may be all of the file, and the

@@ -268,6 +268,16 @@ proptest! {
     }
 }
 
+#[test]
+fn a_line_ends_where_yaml_ends_it() {
+    for ending in ["\n", "\r\n", "\r"] {
+        let text = ["version: 1", "", "items: []", "itmes: 1", ""].join(ending);
+        let (_, problems) = File::new("a.yaml", text).read::<Root>();
+        assert_eq!(problems[0].place, Some(Place { line: 4, column: 1 }), "{ending:?}");
+        assert_eq!(problems[0].source_line, "itmes: 1", "{ending:?}");
+    }
+}
+
 /// The most that a document may take to be refused or read, unoptimised on a busy machine.
 const SOON: std::time::Duration = std::time::Duration::from_secs(20);
 

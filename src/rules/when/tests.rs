@@ -261,6 +261,7 @@ fn worst() -> Vec<String> {
         growing(&|n| each(&vec!["labels[a] == 'y'"; n].join(" || "))),
         growing(&|n| each(&vec!["labels[a].contains('xxxxxxxy')"; n].join(" || "))),
         growing(&|n| each(&vec!["labels[a].matches('(x+x+)+y')"; n].join(" || "))),
+        growing(&|n| each(&vec!["labels[a].matches('[xy]{1,300}z')"; n].join(" || "))),
         growing(&|n| each(&vec!["labels[a].matches('(?i)[xy]*z')"; n].join(" || "))),
         growing(&|n| each(&vec!["a + 'y' == a"; n].join(" || "))),
         growing(&|n| each(&format!("a in [{}]", list(n, "'y'")))),
