@@ -76,6 +76,10 @@ pub struct Policy {
     pub while_running: WhileRunning,
     /// Decide, record and tell, and capture nothing.
     pub dry_run: bool,
+    /// The plan's look-back begins at an instant that the event names: a capture that begins later than
+    /// its event arrived reaches back further by as much.
+    #[serde(default)]
+    pub from_start: bool,
 }
 
 /// How often a group has to come: so many events, the newest included, within so long.

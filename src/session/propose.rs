@@ -166,7 +166,11 @@ impl Machine {
             let Some(ready) = ready else { return };
             let mut proposal = *ready.proposal;
             let at = now.wall - now.boot.since(ready.at);
-            proposal.plan.trigger_at = at;
+            let plan = &mut proposal.plan;
+            if proposal.policy.from_start {
+                plan.look_back = plan.look_back.saturating_add(at.since(plan.trigger_at));
+            }
+            plan.trigger_at = at;
             let rule = proposal.plan.rule.clone();
             let word = self.weigh_incident(&proposal, now);
             let word = word.unwrap_or_else(|| self.weigh_limits(&proposal, now));

@@ -28,6 +28,7 @@ impl Transform for AsRead {
     fn transform(&mut self, schema: &mut Schema) {
         transform_subschemas(self, schema);
         without_null(schema);
+        without_links(schema);
         if schema.get("type").is_none_or(|kind| kind != "string") || schema.get("pattern").is_some()
         {
             return;
@@ -61,6 +62,18 @@ fn without_null(schema: &mut Schema) {
         schema.remove("anyOf");
         for (key, value) in only {
             schema.insert(key, value);
+        }
+    }
+}
+
+/// Takes what leads to other items of the code out of a description, and leaves their names.
+fn without_links(schema: &mut Schema) {
+    let Some(Value::String(text)) = schema.get_mut("description") else { return };
+    while let Some(target) = text.find("](") {
+        let end = text[target..].find(')').map_or(text.len(), |end| target + end + 1);
+        text.replace_range(target..end, "");
+        if let Some(begin) = text[..target].rfind('[') {
+            text.remove(begin);
         }
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use hindsight::clock::WallTime;
 use hindsight::filter::Mac;
 use hindsight::model::{CapturePlan, Event, EventId, FileForm, OnResolved, Status, Verdict};
-use hindsight::rules::{Defaults, Known, OnMissing, RuleSet, Settings, load};
+use hindsight::rules::{Defaults, Host, Known, OnMissing, OnRunning, RuleSet, Settings, load};
 
 use super::corpus;
 
@@ -53,7 +53,7 @@ fn rules(place: &str) -> RuleSet {
         interfaces: vec!["eth0".to_owned()],
         duration: Duration::from_secs(5 * 3_600),
         bytes: 1 << 30,
-        host: "edge-7".to_owned(),
+        host: Host::new("edge-7", [].into(), []),
     };
     let defaults = Defaults {
         look_back: Duration::from_secs(10),
@@ -62,6 +62,8 @@ fn rules(place: &str) -> RuleSet {
         segments: None,
         file: FileForm::default(),
         on_resolved: OnResolved::Keep,
+        while_running: OnRunning::Ignore,
+        max_duration: None,
         on_missing: OnMissing::Refuse,
         storage: "local".to_owned(),
         notify: Vec::new(),
@@ -76,7 +78,7 @@ fn rules(place: &str) -> RuleSet {
     };
     let both = rule("refuses", "refuse") + &rule("goes-on", "capture_without");
     fs::write(&path, format!("version: 1\nrules:\n{both}")).unwrap();
-    load(&Settings { paths: vec![path], defaults }, &known)
+    load(&Settings { paths: vec![path], defaults, dry_run: false }, &known)
         .unwrap_or_else(|problems| panic!("{}", problems[0]))
 }
 
