@@ -25,6 +25,10 @@ pub(super) fn syntax(message: &str, (_, column): (isize, isize)) -> Error {
 }
 
 /// What went wrong over an event.
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "the crate may add errors; none of the others says more to people"
+)]
 pub(super) fn sentence(error: &ExecutionError) -> String {
     match error {
         ExecutionError::NoSuchKey(key) => {

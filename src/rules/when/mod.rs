@@ -203,7 +203,7 @@ fn read(text: &str) -> Result<Checked, Error> {
     let expression = parser.parse(text).map_err(|errors| {
         // What could not be read says more than what could not be made of the rest.
         let unread = errors.errors.iter().find(|error| error.msg.starts_with(failure::SYNTAX));
-        let first = unread.or(errors.errors.first());
+        let first = unread.or_else(|| errors.errors.first());
         first.map_or(Error::Unreadable, |error| failure::syntax(&error.msg, error.pos))
     })?;
     check::check(expression)
