@@ -218,11 +218,8 @@ mod tests {
         machine.apply(Input::Space(space), at(0), &mut effects);
         let verdicts = vec![Verdict::Capture(Box::new(proposal))];
         machine.apply(Input::Event { event, verdicts }, at(0), &mut effects);
-        let begun = effects.actions.iter().find_map(|action| match action {
-            Action::Begin(capture) => Some(&capture.plan),
-            _ => None,
-        });
-        assert_eq!(begun.map(|plan| plan.event_json.as_str()), Some(shown.as_str()));
-        assert_eq!(begun.map(CapturePlan::is_by_hand), Some(false));
+        let [Action::Begin(begun)] = &effects.actions[..] else { panic!("{:?}", effects.actions) };
+        assert_eq!(begun.plan.event_json, shown);
+        assert!(!begun.plan.is_by_hand());
     }
 }
