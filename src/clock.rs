@@ -107,6 +107,11 @@ impl WallTime {
         self.to_chrono().format("%Y%m%dt%H%M%S").to_string()
     }
 
+    /// To the second in UTC, cut, for people: `2026-11-22T17:30:00Z`.
+    pub fn second(self) -> String {
+        self.to_chrono().format("%Y-%m-%dT%H:%M:%SZ").to_string()
+    }
+
     fn to_chrono(self) -> DateTime<Utc> {
         DateTime::from_timestamp_nanos(self.0)
     }

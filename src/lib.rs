@@ -38,4 +38,5 @@ pub mod upload;
 pub mod cli;
 pub mod config;
 pub mod control;
+pub mod trial;
 pub mod worker;

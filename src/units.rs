@@ -6,6 +6,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The units of a duration, longest first, in milliseconds.
@@ -41,8 +42,11 @@ pub enum Error {
 }
 
 /// A length of time, at least a millisecond fine; written as `1h30m`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(into = "String", try_from = "String")]
+#[schemars(extend("pattern" = "^([0-9]+w)?([0-9]+d)?([0-9]+h)?([0-9]+m)?([0-9]+s)?([0-9]+ms)?$", "minLength" = 2))]
 pub struct Span(pub Duration);
 
 impl FromStr for Span {
@@ -105,8 +109,11 @@ impl TryFrom<String> for Span {
 }
 
 /// A number of bytes; written with the largest binary unit that divides it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(into = "String", try_from = "String")]
+#[schemars(extend("type" = ["string", "integer"], "pattern" = "^[0-9]+(B|KiB|MiB|GiB|TiB|KB|MB|GB)?$"))]
 pub struct Bytes(pub u64);
 
 impl Bytes {

@@ -92,7 +92,7 @@ fn extended(cases: &[(&str, CapturePlan, &[Duration], Duration)]) {
             assert_eq!((ended.reason, ended.lost()), (StopReason::TimeExceeded, 0), "{capture}");
             let numbers = tshark::numbers(ended.path());
             assert!(numbers.windows(2).all(|pair| pair[0] + 1 == pair[1]), "{capture}: a gap");
-            let last = ended.file().last_packet.unwrap();
+            let last = ended.file().last_packet.expect("packets came all the time");
             let end = plan.trigger_at + expected;
             assert!(last < end && end.since(last) < SECOND / 4, "{capture}: {last} of {end}");
         }

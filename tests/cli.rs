@@ -693,6 +693,8 @@ async fn answer(mut inbox: mpsc::Receiver<Request>, captures: Vec<Capture>) {
             | Request::Delete { .. }
             | Request::File { .. }
             | Request::Reload { .. }
+            | Request::Rules { .. }
+            | Request::Explain { .. }
             | Request::Audits { .. } => panic!("not asked here"),
         }
     }

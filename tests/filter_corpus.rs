@@ -151,9 +151,13 @@ impl Bench {
         Verdict::Selected { text, numbers }
     }
 
-    /// Entries are possible for every link type: it was the expression, and then that alone is
-    /// impossible as well.
+    /// Entries without an Ethernet address are possible for every link type: it was the expression, and
+    /// then that alone is impossible as well.
     fn judge_refusal(&self, case: &Case, error: &Error) -> Verdict {
+        let needs_macs = case.filter.entries.iter().any(|entry| !entry.mac.is_empty());
+        if self.link != LinkType::Ethernet && needs_macs && matches!(error, Error::NoMacs) {
+            return Verdict::Refused;
+        }
         let expression = case.filter.expression.as_deref().unwrap_or_default();
         match self.made.tcpdump(expression) {
             Err(_) => Verdict::Refused,

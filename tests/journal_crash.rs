@@ -16,8 +16,9 @@ use hindsight::clock;
 use hindsight::filter::Filter;
 use hindsight::journal::{Error, Journal, Kept};
 use hindsight::model::{
-    Audit, Capture, CaptureId, CapturePlan, Change, Decision, EventId, FileForm, Group, GroupKey,
-    IncidentId, Limits, Outcome, Receipt, SealedFile, Segment, SegmentState, State,
+    Audit, Begun, Capture, CaptureId, CapturePlan, Change, Decision, EventId, FileForm, Group,
+    GroupKey, IncidentId, Limits, Outcome, Policy, Proposal, Quota, Receipt, SealedFile, Segment,
+    SegmentState, State, Wait, Waiting,
 };
 use hindsight::random::{self, Sequence};
 use support::disk;
@@ -90,7 +91,7 @@ fn changes(random: &mut Sequence) -> (EventId, Vec<Change>) {
         key: GroupKey::from_text(format!("web|{id}")),
         rule: "web".to_owned(),
         incident: IncidentId::from_text("00112233aabbccdd"),
-        capture: id.clone(),
+        capture: Some(id.clone()),
         opened_at: at,
         cooldown_until: at + Duration::from_secs(900),
     };
@@ -98,12 +99,32 @@ fn changes(random: &mut Sequence) -> (EventId, Vec<Change>) {
         Change::Capture(Box::new(capture(id.clone(), event.clone()))),
         Change::Group(group),
         Change::Outcome(outcome(event.clone(), Decision::Capture(id.clone()))),
+        Change::Seen { group: GroupKey::from_text(format!("web|{id}")), at: vec![at] },
+        Change::Waiting(Box::new(waiting(&id, &event))),
+        Change::Begun(Begun {
+            rule: format!("web|{id}"),
+            at,
+            quota: Quota { count: 4, per: Duration::from_secs(86_400) },
+            dry_run: false,
+        }),
     ];
     for _ in 0..random.next() % 64 {
         let event = EventId::mint(at, [random.next(), random.next()]);
         changes.push(Change::Outcome(outcome(event, Decision::Coalesced(id.clone()))));
     }
     (event, changes)
+}
+
+/// The group of the capture waits for another one.
+fn waiting(id: &CaptureId, event: &EventId) -> Waiting {
+    let plan = capture(id.clone(), event.clone()).plan;
+    let group = GroupKey::from_text(format!("web|{id}"));
+    let policy = Policy::default();
+    Waiting {
+        wait: Wait::Queue,
+        since: plan.trigger_at,
+        proposal: Proposal { group, policy, plan },
+    }
 }
 
 fn capture(id: CaptureId, event: EventId) -> Capture {
@@ -177,6 +198,11 @@ fn assert_nothing_is_lost(state: &Path, acknowledged: &BTreeSet<String>) {
         saved.captures.iter().map(|capture| capture.plan.event.to_string()).collect();
     assert!(acknowledged.is_subset(&captured), "captures were lost");
     assert_eq!(saved.groups.len(), saved.captures.len(), "half of a batch");
+    let waiting: BTreeSet<_> =
+        saved.waiting.iter().map(|waiting| waiting.proposal.plan.event.to_string()).collect();
+    assert_eq!(waiting, captured, "half of a batch");
+    assert_eq!(saved.seen.len(), saved.captures.len(), "half of a batch");
+    assert_eq!(saved.begun.len(), saved.captures.len(), "half of a batch");
 
     let database = rusqlite::Connection::open(state.join("journal.db")).unwrap();
     let text = |sql: &str| database.query_row(sql, [], |row| row.get::<_, String>(0)).unwrap();
@@ -291,6 +317,7 @@ async fn a_journal_of_the_first_format_is_taken_over_whole() {
         assert_eq!(journal.capture(&done.name).await.unwrap().as_ref(), Some(&done));
         assert_eq!(journal.outcomes(9).await.unwrap().len(), 1);
         assert_eq!(journal.tallies().await.unwrap()[0].count, 41);
+        assert_eq!(journal.last_decisions().await.unwrap(), []);
         // Retention also finds what an earlier version has stored.
         let files = journal.stored_files("local", 9).await.unwrap();
         assert_eq!((files.files, files.bytes), (1, 4_321));

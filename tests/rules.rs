@@ -229,6 +229,27 @@ const MISTAKES: &[(&[&str], &str)] = &[
         "net.yaml:7:24: `port` cannot stand here; known here: ip, cidr",
     ),
     (
+        &["capture: { look_back: \"${labels.x | port}\" }"],
+        "net.yaml:5:27: `port` cannot stand here; known here: duration",
+    ),
+    (
+        &["capture: { limits: { duration: \"${labels.x}\" } }"],
+        "net.yaml:5:36: the placeholder has no type; write \"${labels.x | duration}\"",
+    ),
+    (
+        &["capture: { limits: { duration: 30 } }"],
+        "net.yaml:5:36: '30' is not a duration; write a number with a unit, as in 250ms, 30s, 5m or 1h30m",
+    ),
+    (
+        &["capture: { filters: [{ mac: router }] }"],
+        "net.yaml:5:33: mac: 'router' is no Ethernet address; write six pairs of hexadecimal digits, as in \
+         02:00:5e:10:00:01, or several with ';' between them",
+    ),
+    (
+        &["capture: { on_missing: capture_witout }"],
+        "net.yaml:5:28: unknown value `capture_witout`; did you mean `capture_without`?",
+    ),
+    (
         &["capture:", "  filters:", "    - { remote_ip: \"10.0.0.1;${labels.peer | ip}\" }"],
         "net.yaml:7:24: a placeholder is the whole value, as in \"${labels.peer | ip}\"",
     ),

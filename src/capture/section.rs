@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 use crate::capture::Origin;
 use crate::clock::WallTime;
 use crate::model::{CaptureId, CapturePlan};
+use crate::telemetry::escape;
 
 /// The most that the comment of a section takes, in bytes; an option of pcapng holds 65,532.
 const MAX_COMMENT_BYTES: usize = 65_000;
@@ -59,7 +60,8 @@ fn object(
     let left_out = left_out.into_iter().filter(|_field| !plan.left_out.is_empty());
     let fields =
         around.into_iter().chain(cause).chain(left_out).map(|(key, value)| (key.to_owned(), value));
-    Value::Object(fields.collect::<Map<_, _>>()).to_string()
+    // Tools print comments as they are. Escaped, the JSON says the same.
+    escape(&Value::Object(fields.collect::<Map<_, _>>()).to_string()).into_owned()
 }
 
 /// The comment of the first packet at or after the trigger; none where the trigger is but the start.
@@ -74,10 +76,10 @@ pub(super) fn trigger_comment(plan: &CapturePlan) -> Option<String> {
     }
 }
 
-/// Text of an event, for a place that people read: short, and without control characters.
+/// Text of an event, for a place that people read: short, and on one line.
 fn shortened(text: &str) -> String {
-    let plain = |c: char| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c };
-    text.chars().take(MAX_NAME_CHARS).map(plain).collect()
+    let short: String = text.chars().take(MAX_NAME_CHARS).collect();
+    escape(&short).into_owned()
 }
 
 #[cfg(test)]
@@ -173,8 +175,21 @@ pub(super) mod tests {
 
     #[test]
     fn a_name_with_line_breaks_stays_on_one_line() {
-        let plan = CapturePlan { event_name: "a\nb\x1b[31m".to_owned(), ..plan() };
+        let plan = CapturePlan { event_name: "a\nb\x1b[31m\u{202e}".to_owned(), ..plan() };
         let text = trigger_comment(&plan).unwrap();
-        assert!(!text.contains(char::is_control), "{text:?}");
+        assert!(text.starts_with("trigger: a\\nb\\u001b[31m\\u202e (event "), "{text:?}");
+    }
+
+    #[test]
+    fn the_comment_of_the_section_steers_no_terminal_and_says_the_same() {
+        let text = "a\nb\u{9b}31m\u{7f}\u{2028}\u{202e}";
+        let event_json = json!({ "labels": { "instance": text } }).to_string();
+        let plan = CapturePlan { event_json, ..plan() };
+        let id = CaptureId::from_text("c1");
+        let at = WallTime::from_nanos(0);
+        let comment = comment(&id, "retransmits-1", (&plan, &Origin::Interfaces), at);
+        assert!(!comment.contains(|c: char| c.is_control() || "\u{2028}\u{202e}".contains(c)));
+        let value: Value = serde_json::from_str(&comment).unwrap();
+        assert_eq!(value["event"]["labels"]["instance"], text);
     }
 }

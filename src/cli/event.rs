@@ -35,7 +35,7 @@ pub(super) struct Send {
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-enum Format {
+pub(super) enum Format {
     /// Look at it, and see.
     #[default]
     Auto,
@@ -55,7 +55,7 @@ enum Format {
 }
 
 impl Format {
-    const fn word(self) -> &'static str {
+    pub(super) const fn word(self) -> &'static str {
         match self {
             Self::Auto => "auto",
             Self::Alertmanager => "alertmanager",
@@ -77,7 +77,7 @@ pub(super) async fn run(command: Command) -> Result<(), Error> {
     print(reach.output, &answer, table)
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, Error> {
+pub(super) fn read(path: &Path) -> Result<Vec<u8>, Error> {
     let bytes = if path == Path::new("-") {
         at_most(io::stdin().lock())
     } else {

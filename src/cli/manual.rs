@@ -1,13 +1,15 @@
-//! `hindsight completions` and `hindsight man`: what shells and `man` know of the commands.
+//! `hindsight completions`, `hindsight man` and `hindsight schema`: what shells and `man` know of the
+//! commands, and editors of the files.
 
 use std::fs;
 use std::io::{self, ErrorKind, Write as _};
 use std::path::PathBuf;
 
-use clap::{Args, CommandFactory as _};
+use clap::{Args, CommandFactory as _, ValueEnum};
 use clap_complete::Shell;
 
 use super::{Arguments, Error};
+use crate::{config, rules};
 
 #[derive(Debug, Args)]
 pub(super) struct Completions {
@@ -22,6 +24,30 @@ pub(super) struct Man {
     /// first page goes to standard output, as in `hindsight man | man -l -`.
     #[arg(value_name = "DIR")]
     directory: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Schema {
+    /// The file that it is of.
+    #[arg(value_enum, value_name = "FILE")]
+    file: SchemaOf,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum SchemaOf {
+    /// Files of rules.
+    Rules,
+    /// The configuration.
+    Config,
+}
+
+pub(super) fn schema(arguments: &Schema) -> Result<(), Error> {
+    let schema = match arguments.file {
+        SchemaOf::Rules => rules::schema(),
+        SchemaOf::Config => config::schema(),
+    };
+    let text = serde_json::to_string_pretty(&schema).map_err(Error::Json)?;
+    write(format!("{text}\n").as_bytes())
 }
 
 pub(super) fn completions(arguments: &Completions) -> Result<(), Error> {

@@ -14,6 +14,7 @@ mod manual;
 mod output;
 mod recorder;
 mod reload;
+mod rules;
 mod run;
 mod status;
 mod storage;
@@ -30,7 +31,7 @@ pub use dump::Error as DumpError;
 pub use exit::Exit;
 
 use crate::model::State;
-use crate::{control, filter, telemetry, upload, worker, yaml};
+use crate::{control, filter, source, telemetry, upload, worker, yaml};
 
 /// Captures the packets before and after an alert.
 ///
@@ -64,6 +65,9 @@ enum Command {
     /// Show the recorders: what is held in memory, and how far back it reaches.
     #[command(subcommand)]
     Recorder(recorder::Command),
+    /// Show how the rules stand and what they make of an event; test them.
+    #[command(subcommand)]
+    Rules(rules::Command),
     /// Show the storages, and whether they can be used.
     #[command(subcommand)]
     Storage(storage::Command),
@@ -75,6 +79,8 @@ enum Command {
     Completions(manual::Completions),
     /// Write the pages of the manual.
     Man(manual::Man),
+    /// Print the JSON Schema of a file, by which editors complete and check it.
+    Schema(manual::Schema),
 }
 
 /// Where the configuration is.
@@ -129,6 +135,12 @@ pub enum Error {
     Download(#[from] DownloadError),
     #[error("cannot write to {path}")]
     Written { path: PathBuf, source: io::Error },
+    #[error(transparent)]
+    Format(#[from] source::format::NotAFormat),
+    #[error(transparent)]
+    Explain(#[from] worker::NotExplained),
+    #[error("{failed} of {all} tests failed")]
+    Tests { failed: usize, all: usize },
     #[error("{0} of the findings keep the worker from its work")]
     Findings(usize),
 }
@@ -156,7 +168,8 @@ impl Error {
             Self::Client(error) => error.exit(),
             Self::Dump(error) => error.exit(),
             Self::Download(error) => error.exit(),
-            Self::Filter(_) => Exit::Usage,
+            Self::Filter(_) | Self::Format(_) => Exit::Usage,
+            Self::Explain(worker::NotExplained::NoSuchRule(_)) => Exit::NotFound,
             Self::Worker(error) if error.is_configuration() => Exit::Configuration,
             Self::Runtime(_)
             | Self::Signals(_)
@@ -170,6 +183,8 @@ impl Error {
             | Self::Storages(_)
             | Self::NotWhole { .. }
             | Self::Written { .. }
+            | Self::Explain(_)
+            | Self::Tests { .. }
             | Self::Findings(_) => Exit::Failed,
         }
     }
@@ -199,11 +214,13 @@ impl Arguments {
             Command::Event(command) => ask(event::run(command)),
             Command::Capture(command) => ask(capture::run(command)),
             Command::Recorder(command) => ask(recorder::run(command)),
+            Command::Rules(command) => rules::run(command),
             Command::Storage(command) => ask(storage::run(command)),
             Command::Reload(reach) => ask(reload::run(&reach)),
             Command::Doctor(arguments) => ask(doctor::run(&arguments)),
             Command::Completions(arguments) => manual::completions(&arguments),
             Command::Man(arguments) => manual::man(&arguments),
+            Command::Schema(arguments) => manual::schema(&arguments),
         }
     }
 }

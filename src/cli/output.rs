@@ -128,11 +128,7 @@ pub(super) fn section(heading: &str, text: &str) -> String {
 
 /// A time to the second, as in `2026-11-22T17:30:00Z`.
 pub(super) fn second(time: WallTime) -> String {
-    let text = time.to_string();
-    match text.split_once('.') {
-        Some((second, _fraction)) => format!("{second}Z"),
-        None => text,
-    }
+    time.second()
 }
 
 /// As [`second`]; empty where there is none.

@@ -42,26 +42,37 @@ impl Cron {
     /// The first instant after `at` at which the expression comes round; none after the year 2100.
     ///
     /// Where clocks are set forward, what falls into the gap happens once, when it ends. Where they
-    /// are set back, hours come twice: an expression that names hours happens in the first pass
-    /// only; one for every hour goes on as time does, through both.
+    /// are set back, hours come twice: then it happens in the first pass only. Both is so for an
+    /// expression that names hours; one for every hour goes on as time does.
     pub fn next_after(&self, at: WallTime, zone: &Zone) -> Option<WallTime> {
         let wall = zone.wall(at);
         let Some(overlap) = zone.overlap(at) else {
-            return zone.first(self.shown_after(wall)?);
+            return self.first(zone, self.shown_after(wall)?);
         };
         if self.names_hours() {
             let second = TimeDelta::seconds(1);
             let after = if overlap.second { overlap.to - second } else { wall };
-            return zone.first(self.shown_after(after)?);
+            return self.first(zone, self.shown_after(after)?);
         }
         let mut next = self.shown_after(wall)?;
         if !overlap.second {
             if next < overlap.to {
-                return zone.first(next);
+                return self.first(zone, next);
             }
             next = self.shown_after(overlap.from - TimeDelta::seconds(1))?;
         }
-        if next < overlap.to { zone.last(next) } else { zone.first(next) }
+        if next < overlap.to { zone.last(next) } else { self.first(zone, next) }
+    }
+
+    /// The first instant at which a clock shows `wall`, which is one of the expression's seconds, or
+    /// what stands for it where no clock does.
+    fn first(&self, zone: &Zone, wall: NaiveDateTime) -> Option<WallTime> {
+        match zone.end_of_gap(wall) {
+            Some(end) if !self.names_hours() => {
+                zone.first(self.shown_after(end - TimeDelta::seconds(1))?)
+            }
+            Some(_) | None => zone.first(wall),
+        }
     }
 
     /// Whether a clock in the zone shows at `at` one of the expression's seconds.

@@ -1,7 +1,9 @@
 //! Interfaces, as configurations have them: their names, and the forms in which a list has them.
 
+use std::borrow::Cow;
 use std::fmt;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, Error, MapAccess, SeqAccess, Visitor};
@@ -30,20 +32,32 @@ pub(super) enum Interfaces {
 }
 
 /// One interface: its name alone, or a mapping with what differs for it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, JsonSchema)]
+#[schemars(untagged)]
 pub(super) enum Interface {
     Named(String),
     Differing(Differing),
 }
 
 /// An interface whose recorder has settings of its own.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Differing {
     pub(super) name: Placed<String>,
     pub(super) memory: Option<Placed<Bytes>>,
     pub(super) bytes_per_packet: Option<u32>,
     pub(super) promiscuous: Option<bool>,
+}
+
+impl JsonSchema for Interfaces {
+    fn schema_name() -> Cow<'static, str> {
+        "Interfaces".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let listed = generator.subschema_for::<Vec<Placed<Interface>>>();
+        json_schema!({ "anyOf": [{ "const": "auto" }, listed] })
+    }
 }
 
 impl<'de> Deserialize<'de> for Interfaces {

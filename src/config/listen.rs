@@ -4,6 +4,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, Error, MapAccess, Visitor};
@@ -39,13 +40,14 @@ impl From<SocketAddr> for Listen {
 }
 
 /// An entry of the list: the address alone, or a mapping that has it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, JsonSchema)]
+#[schemars(untagged)]
 pub(super) enum RawListen {
     Plain(String),
     Protected(RawProtected),
 }
 
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawProtected {
     pub(super) address: Placed<String>,
@@ -53,7 +55,7 @@ pub(super) struct RawProtected {
     pub(super) tokens_file: Option<Placed<PathBuf>>,
 }
 
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawTls {
     pub(super) cert_file: Placed<PathBuf>,

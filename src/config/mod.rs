@@ -7,6 +7,7 @@
 
 mod ceilings;
 mod check;
+mod described;
 mod environment;
 mod host;
 mod interfaces;
@@ -29,6 +30,7 @@ use crate::rules::{self, RuleSet};
 use crate::yaml::Problem;
 use crate::{capture, notify, session, source, telemetry, upload};
 
+pub use described::schema;
 pub use environment::Environment;
 pub use listen::{Listen, TlsFiles};
 pub use stamps::{Stamps, Watched};
@@ -114,6 +116,14 @@ impl Config {
         let mut config = settings::load(found, environment)?;
         config.origin.asked = path.map(Path::to_owned);
         Ok(config)
+    }
+
+    /// The embedded default alone, without rules: the same on every host, but for what is recorded.
+    ///
+    /// # Errors
+    /// The host's interfaces cannot be read.
+    pub fn built_in() -> Result<Self, Vec<Problem>> {
+        settings::built_in()
     }
 
     /// Loads it again from where it came from; `self` is not changed. Blocks as

@@ -10,6 +10,7 @@ mod storages;
 
 use std::path::PathBuf;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 pub(super) use free::Free;
@@ -27,7 +28,7 @@ use crate::telemetry::LogFormat;
 use crate::units::{Bytes, Span};
 use crate::yaml::{List, Named, Placed, Version};
 
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Config {
     #[serde(rename = "version")]
@@ -54,7 +55,7 @@ pub(super) struct Config {
     pub(super) control: Control,
 }
 
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Host {
     pub(super) name: Option<Placed<String>>,
@@ -62,14 +63,14 @@ pub(super) struct Host {
     pub(super) aliases: Option<Placed<List<Placed<String>>>>,
 }
 
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Log {
     pub(super) level: Option<Placed<String>>,
     pub(super) format: Option<LogFormat>,
 }
 
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Recorder {
     pub(super) interfaces: Option<Placed<Interfaces>>,
@@ -81,14 +82,14 @@ pub(super) struct Recorder {
 }
 
 /// The rings that are made for one capture, on interfaces without a recorder.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct OnDemand {
     pub(super) memory: Option<Placed<Bytes>>,
     pub(super) promiscuous: Option<bool>,
 }
 
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Defaults {
     #[serde(default)]
@@ -99,7 +100,7 @@ pub(super) struct Defaults {
     pub(super) notify: Option<Vec<Placed<String>>>,
 }
 
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct DefaultCapture {
     pub(super) look_back: Option<Placed<Span>>,
@@ -110,7 +111,7 @@ pub(super) struct DefaultCapture {
     pub(super) compression: Option<Compression>,
 }
 
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct DefaultLimits {
     pub(super) duration: Option<Placed<Span>>,
@@ -120,7 +121,7 @@ pub(super) struct DefaultLimits {
     pub(super) keep_segments: Option<Placed<u32>>,
 }
 
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Ceilings {
     pub(super) duration: Option<Placed<Span>>,
@@ -132,14 +133,14 @@ pub(super) struct Ceilings {
     pub(super) free_disk: Option<Placed<Free>>,
 }
 
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Retention {
     pub(super) age: Option<Span>,
     pub(super) size: Option<Bytes>,
 }
 
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Control {
     pub(super) socket: Option<Placed<PathBuf>>,

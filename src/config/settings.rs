@@ -23,13 +23,8 @@ const BUILT_IN: &str = "the built-in configuration";
 const MAX_SOCKET_BYTES: usize = 107;
 
 pub(super) fn load(path: Option<&Path>, environment: &Environment) -> Result<Config, Vec<Problem>> {
-    let built_in = File::new(BUILT_IN, DEFAULT);
-    let default = match built_in.read::<raw::Config>() {
-        (Some(default), problems) if problems.is_empty() => default,
-        (_, problems) => return Err(problems),
-    };
+    let (notes, default) = embedded()?;
     let Some(path) = path else {
-        let notes = Notes::new(built_in, PathBuf::from("/"));
         let given = raw::Config::default();
         return Reader { notes, complete: true, given, default, environment }.read(None);
     };
@@ -44,6 +39,25 @@ pub(super) fn load(path: Option<&Path>, environment: &Environment) -> Result<Con
     let mut notes = Notes::new(file, folder);
     notes.add(problems);
     Reader { notes, complete, given, default, environment }.read(Some(path))
+}
+
+/// The embedded default in an empty environment, without rules.
+pub(super) fn built_in() -> Result<Config, Vec<Problem>> {
+    let (notes, default) = embedded()?;
+    let given = raw::Config { rules: Some(Vec::new()), ..raw::Config::default() };
+    let environment = &Environment::default();
+    Reader { notes, complete: true, given, default, environment }.read(None)
+}
+
+/// The embedded default, and where problems of it are noted.
+fn embedded() -> Result<(Notes, raw::Config), Vec<Problem>> {
+    let built_in = File::new(BUILT_IN, DEFAULT);
+    match built_in.read::<raw::Config>() {
+        (Some(default), problems) if problems.is_empty() => {
+            Ok((Notes::new(built_in, PathBuf::from("/")), default))
+        }
+        (_, problems) => Err(problems),
+    }
 }
 
 /// Turns a file into settings, noting every mistake.

@@ -36,7 +36,7 @@ pub use crate::config::Control as Settings;
 use access::{Access, Tokens};
 pub use api::{
     AuditRecords, CaptureError, CaptureView, Captures, ErrorCode, Links, Outcomes,
-    PacketCaptureStatus, ProvisioningState, Recorders, StorageView, Storages,
+    PacketCaptureStatus, ProvisioningState, Recorders, Rules, StorageView, Storages,
 };
 pub use problem::Problem;
 use serve::{BOUNDS, Encrypted, Local, Plain};

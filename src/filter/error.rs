@@ -134,7 +134,12 @@ impl Error {
 
 /// A refused text as a message may hold it: short, and on one line.
 pub(super) fn shown(text: &str) -> String {
-    let mut characters = text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c });
+    let is_harmful = |c: char| {
+        // What breaks lines and turns the direction of text as well, where a terminal shows it.
+        let turns = matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+        c.is_control() || turns
+    };
+    let mut characters = text.chars().map(|c| if is_harmful(c) { '\u{fffd}' } else { c });
     let mut shown: String = characters.by_ref().take(SHOWN_CHARS).collect();
     if characters.next().is_some() {
         shown.push_str("...");
@@ -149,6 +154,7 @@ mod tests {
     #[test]
     fn a_shown_text_is_short_and_has_no_line_breaks() {
         assert_eq!(shown("a\nb\u{1b}[31m"), "a\u{fffd}b\u{fffd}[31m");
+        assert_eq!(shown("\u{202e}a\u{2028}b"), "\u{fffd}a\u{fffd}b");
         assert_eq!(shown(&"ü".repeat(500)).chars().count(), SHOWN_CHARS + 3);
     }
 }

@@ -10,9 +10,10 @@ use serde::Serialize;
 
 use super::Error;
 use super::saved::Stage;
+use crate::clock::WallTime;
 use crate::model::{
-    Audit, Capture, CaptureId, Change, Delivery, Group, GroupKey, Kind, Notice, NoticeId, Outcome,
-    Rejected, SegmentState, Transfer, Unsaid,
+    Audit, Begun, Capture, CaptureId, Change, Decision, Delivery, Group, GroupKey, Kind, Notice,
+    NoticeId, Outcome, Quota, Rejected, SegmentState, Transfer, Unsaid, Waiting,
 };
 
 /// What one transaction writes. `None` stands for a row that goes.
@@ -23,6 +24,11 @@ pub(super) struct Batch<'a> {
     captures: BTreeMap<&'a CaptureId, Option<&'a Capture>>,
     notices: BTreeMap<&'a NoticeId, &'a Notice>,
     groups: BTreeMap<&'a GroupKey, Option<&'a Group>>,
+    waiting: BTreeMap<&'a GroupKey, Option<&'a Waiting>>,
+    seen: BTreeMap<&'a GroupKey, Option<&'a [WallTime]>>,
+    begun: Vec<&'a Begun>,
+    /// The last decision of each rule.
+    last: BTreeMap<&'a str, (WallTime, &'a Decision)>,
     transfers: BTreeMap<(&'a CaptureId, u32), Option<&'a Transfer>>,
     sessions: Vec<&'a str>,
     unsaid: BTreeMap<(Kind, &'a str), Option<&'a Unsaid>>,
@@ -40,7 +46,7 @@ impl<'a> Batch<'a> {
             match change {
                 Change::Outcome(outcome) => {
                     let rule = outcome.rule.as_deref().unwrap_or_default();
-                    *batch.tallies.entry((rule, outcome.decision.word())).or_default() += 1;
+                    batch.decided(rule, outcome.at, &outcome.decision);
                     batch.outcomes.push(outcome);
                 }
                 Change::Rejected(rejected) => batch.rejected.push(rejected),
@@ -59,6 +65,18 @@ impl<'a> Batch<'a> {
                 Change::GroupClosed(key) => {
                     batch.groups.insert(key, None);
                 }
+                Change::Waiting(waiting) => {
+                    batch.waiting.insert(&waiting.proposal.group, Some(waiting));
+                }
+                Change::Seen { group, at } => {
+                    batch.seen.insert(group, Some(at));
+                }
+                Change::WaitingGone(group) => {
+                    batch.waiting.insert(group, None);
+                    batch.seen.insert(group, None);
+                }
+                Change::CameDue { rule, at, decision } => batch.decided(rule, *at, decision),
+                Change::Begun(begun) => batch.begun.push(begun),
                 Change::Transfer(transfer) => {
                     let key = (&transfer.capture, transfer.index);
                     batch.transfers.insert(key, Some(transfer));
@@ -78,6 +96,13 @@ impl<'a> Batch<'a> {
             }
         }
         batch
+    }
+
+    fn decided(&mut self, rule: &'a str, at: WallTime, decision: &'a Decision) {
+        *self.tallies.entry((rule, decision.word())).or_default() += 1;
+        if !rule.is_empty() {
+            self.last.insert(rule, (at, decision));
+        }
     }
 
     pub(super) fn has_outcomes(&self) -> bool {
@@ -112,6 +137,8 @@ impl<'a> Batch<'a> {
         self.write_files(to, directories)?;
         self.write_notices(to)?;
         self.write_groups(to)?;
+        self.write_waiting(to)?;
+        self.write_begun(to)?;
         self.write_transfers(to)?;
         self.write_unsaid(to)?;
         self.write_audit(to)
@@ -135,6 +162,13 @@ impl<'a> Batch<'a> {
         )?;
         for ((rule, decision), more) in &self.tallies {
             count.execute(params![rule, decision, more])?;
+        }
+        let mut say = to.prepare_cached(
+            "INSERT INTO rules (rule, at, json) VALUES (?1, ?2, ?3)
+             ON CONFLICT (rule) DO UPDATE SET at = excluded.at, json = excluded.json",
+        )?;
+        for (rule, (at, decision)) in &self.last {
+            say.execute(params![rule, at.as_nanos(), json(decision)?])?;
         }
         let mut insert = to.prepare_cached("INSERT INTO rejected (event, json) VALUES (?1, ?2)")?;
         for rejected in &self.rejected {
@@ -237,6 +271,49 @@ impl<'a> Batch<'a> {
                 Some(group) => upsert.execute(params![key.as_str(), json(group)?])?,
                 None => close.execute(params![key.as_str()])?,
             };
+        }
+        Ok(())
+    }
+
+    fn write_waiting(&self, to: &Connection) -> Result<(), Error> {
+        let mut upsert = to.prepare_cached(
+            "INSERT INTO waiting (key, json) VALUES (?1, ?2)
+             ON CONFLICT (key) DO UPDATE SET json = excluded.json",
+        )?;
+        let mut forget = to.prepare_cached("DELETE FROM waiting WHERE key = ?1")?;
+        for (key, waiting) in &self.waiting {
+            match waiting {
+                Some(waiting) => upsert.execute(params![key.as_str(), json(waiting)?])?,
+                None => forget.execute([key.as_str()])?,
+            };
+        }
+        let mut upsert = to.prepare_cached(
+            "INSERT INTO seen (key, json) VALUES (?1, ?2)
+             ON CONFLICT (key) DO UPDATE SET json = excluded.json",
+        )?;
+        let mut forget = to.prepare_cached("DELETE FROM seen WHERE key = ?1")?;
+        for (key, at) in &self.seen {
+            match at {
+                Some(at) => upsert.execute(params![key.as_str(), json(at)?])?,
+                None => forget.execute([key.as_str()])?,
+            };
+        }
+        Ok(())
+    }
+
+    /// Remembers the begins that may count, and of each rule no more than can.
+    fn write_begun(&self, to: &Connection) -> Result<(), Error> {
+        let mut insert = to.prepare_cached(
+            "INSERT INTO begun (rule, at, count, per_s, dry_run) VALUES (?1, ?2, ?3, ?4, ?5)",
+        )?;
+        let mut forget = to.prepare_cached(
+            "DELETE FROM begun WHERE rule = ?1 AND seq <= (
+                 SELECT seq FROM begun WHERE rule = ?1 ORDER BY seq DESC LIMIT 1 OFFSET ?2)",
+        )?;
+        for Begun { rule, at, quota, dry_run } in &self.begun {
+            let per_s = i64::try_from(quota.per.as_secs()).unwrap_or(i64::MAX);
+            insert.execute(params![rule, at.as_nanos(), quota.count, per_s, dry_run])?;
+            forget.execute(params![rule, Quota::MAX_COUNT])?;
         }
         Ok(())
     }

@@ -21,6 +21,10 @@
 //! | `captures` | a capture with its segments, by `id` and by unique `name` | while it is open or has files in the spool; then the newest 10,000 |
 //! | `notices` | one notice to one notifier: the outbox | while it waits; then the newest 20,000 |
 //! | `groups` | a group whose incident is open | until it is closed |
+//! | `waiting` | a group that waits, with the proposal that begins then | until it waits no longer |
+//! | `seen` | when the events came that count for `times` of a group that waits | as long |
+//! | `begun` | the begin of a capture of a rule with `max_captures` | of each rule the newest 1,000, for 31 days |
+//! | `rules` | what was decided last for a rule | for ever |
 //! | `outcomes` | the end of one event at one rule (or at none), in order of arrival | the newest 1,000,000 |
 //! | `rejected` | a message that was no event | the newest 10,000 |
 //! | `transfers` | how far the upload of a segment in parts is | until its end |
@@ -28,7 +32,7 @@
 //! | `unsaid` | what the next summary of a rule or a source will say | until it is said |
 //! | `audit` | a call that changed something, or was refused it | the newest 100,000 |
 //! | `files` | a verified file in a storage that retention looks after | until it is removed |
-//! | `tallies` | how often a rule came to a decision, exactly, whatever was removed | for ever |
+//! | `tallies` | how often a rule came to a decision, also on what came due, exactly, whatever was removed | for ever |
 //! | `meta` | `written_by`: the last version that wrote | for ever |
 //!
 //! A setting ([`Kept`]) bounds history by age as well. Each noun is kept as the JSON of its type in `model/`, beside the columns that are searched by.
@@ -74,7 +78,9 @@ pub use writer::Committed;
 
 use crate::clock;
 use crate::durable;
-use crate::model::{Audit, Capture, CaptureId, Change, Notice, Outcome, Saved, Tally};
+use crate::model::{
+    Audit, Capture, CaptureId, Change, LastDecision, Notice, Outcome, Saved, Tally,
+};
 use lock::Lock;
 use reader::Reader;
 use reserve::Reserve;
@@ -221,6 +227,14 @@ impl Journal {
     /// The rows cannot be read, or the journal is closed.
     pub async fn tallies(&self) -> Result<Vec<Tally>, Error> {
         self.reader.ask(reader::tallies).await
+    }
+
+    /// What was decided last for each rule, by its name; also of rules that are no more.
+    ///
+    /// # Errors
+    /// The rows cannot be read, or the journal is closed.
+    pub async fn last_decisions(&self) -> Result<Vec<LastDecision>, Error> {
+        self.reader.ask(reader::last_decisions).await
     }
 
     /// Ends both threads and lets the directory go, after the batches that wait. Clones then answer

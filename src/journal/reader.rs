@@ -2,13 +2,18 @@
 //!
 //! In WAL mode readers and the writer do not wait for each other, so a long list delays no commit.
 
+use std::time::Duration;
+
 use rusqlite::{Connection, OptionalExtension as _, params};
 use tokio::sync::{mpsc, oneshot};
 
 use super::saved::{HOUR, Row, Rows, nouns};
 use super::{Error, answer_to};
 use crate::clock::WallTime;
-use crate::model::{Audit, Capture, CaptureId, Notice, Outcome, StoredFile, Tally};
+use crate::model::{
+    Audit, Begun, Capture, CaptureId, Decision, LastDecision, Notice, Outcome, Quota, StoredFile,
+    Tally,
+};
 use crate::spawn;
 
 /// Questions that wait for an answer.
@@ -91,6 +96,9 @@ pub(super) fn rows_to_resume(from: &Connection, now: WallTime) -> Result<Rows, E
              ORDER BY created_at, id LIMIT ?1",
         )?,
         groups: all("groups", "SELECT key, json FROM groups ORDER BY key LIMIT ?1")?,
+        waiting: all("waiting", "SELECT key, json FROM waiting ORDER BY key LIMIT ?1")?,
+        seen: all("seen", "SELECT key, json FROM seen ORDER BY key LIMIT ?1")?,
+        begun: begun(from, now)?,
         began,
         transfers: all(
             "transfers",
@@ -106,6 +114,20 @@ pub(super) fn rows_to_resume(from: &Connection, now: WallTime) -> Result<Rows, E
             [],
             |row| Ok((row.get(0)?, CaptureId::from_text(row.get::<_, String>(1)?))),
         )?,
+    })
+}
+
+/// The begins of rules with `max_captures` that may still count, oldest first.
+fn begun(from: &Connection, now: WallTime) -> Result<Vec<Begun>, Error> {
+    let sql = "SELECT rule, at, count, per_s, dry_run FROM begun WHERE at >= ?1 ORDER BY seq";
+    collected(from, "begun", sql, [(now - Quota::MAX_PER).as_nanos()], |row| {
+        let per = Duration::from_secs(u64::try_from(row.get::<_, i64>(3)?).unwrap_or(0));
+        Ok(Begun {
+            rule: row.get(0)?,
+            at: WallTime::from_nanos(row.get(1)?),
+            quota: Quota { count: row.get(2)?, per },
+            dry_run: row.get(4)?,
+        })
     })
 }
 
@@ -220,6 +242,26 @@ pub(super) fn tallies(from: &Connection) -> Result<Vec<Tally>, Error> {
                 .collect()
         })
         .map_err(reading("tallies"))
+}
+
+/// The last decision of each rule, by rule.
+pub(super) fn last_decisions(from: &Connection) -> Result<Vec<LastDecision>, Error> {
+    let sql = "SELECT rule, at, json FROM rules ORDER BY rule";
+    let read = |row: &rusqlite::Row<'_>| -> rusqlite::Result<(String, WallTime, String)> {
+        Ok((row.get(0)?, WallTime::from_nanos(row.get(1)?), row.get(2)?))
+    };
+    let rows: Vec<_> = collected(from, "rules", sql, [], read)?;
+    let mut last = Vec::with_capacity(rows.len());
+    for (rule, at, json) in rows {
+        let decision = nouns::<Decision>("rules", vec![(rule.clone(), json)])?;
+        last.extend(decision.into_iter().map(|decision| LastDecision {
+            rule: rule.clone(),
+            at,
+            decision: decision.word().to_owned(),
+            reason: decision.reason(),
+        }));
+    }
+    Ok(last)
 }
 
 /// Runs a query and collects what `read` makes of each row.

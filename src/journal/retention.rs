@@ -8,7 +8,7 @@ use rusqlite::{Connection, Params, Row};
 use super::Error;
 use super::batch::Batch;
 use crate::clock::WallTime;
-use crate::model::CaptureId;
+use crate::model::{CaptureId, Quota};
 
 /// How many rows of each table are kept, and for how long; the oldest go first.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -101,6 +101,8 @@ impl Kept {
 
     /// Removes what is older than it may be. Returns the captures that are kept no more.
     pub(super) fn expire(&self, from: &Connection, now: WallTime) -> Result<Vec<CaptureId>, Error> {
+        let forgotten = (now - Quota::MAX_PER).as_nanos();
+        from.execute("DELETE FROM begun WHERE at < ?1", [forgotten])?;
         let Some(age) = self.age else { return Ok(Vec::new()) };
         let before = (now - age).as_nanos();
         from.execute("DELETE FROM audit WHERE at < ?1", [before])?;

@@ -5,10 +5,10 @@ use std::time::Duration;
 use crate::clock::WallTime;
 use crate::filter::Filter;
 use crate::model::{
-    AboutCapture, Audit, Body, Capture, CaptureId, CapturePlan, Decision, Delivery, EventId,
-    FileForm, Group, GroupKey, IncidentId, Kind, Limits, Notice, NoticeId, Outcome, Receipt,
-    Rejected, SealedFile, Segment, SegmentState, State, StoredFile, Totals, Transfer, Unsaid,
-    Window,
+    AboutCapture, Audit, Begun, Body, Capture, CaptureId, CapturePlan, Decision, Delivery, EventId,
+    FileForm, Group, GroupKey, IncidentId, Kind, Limits, Notice, NoticeId, Outcome, Policy,
+    Proposal, Quota, Receipt, Rejected, SealedFile, Segment, SegmentState, State, StoredFile,
+    Totals, Transfer, Unsaid, Wait, Waiting, Window,
 };
 
 /// `n` seconds after noon of New Year's Day 2020.
@@ -185,8 +185,19 @@ pub(super) fn group(n: u64) -> Group {
         key: GroupKey::from_text(format!("web|{n}")),
         rule: "web".to_owned(),
         incident: IncidentId::from_text("00112233aabbccdd"),
-        capture: capture(n).id,
+        capture: Some(capture(n).id),
         opened_at: at(n),
         cooldown_until: at(n + 900),
     }
+}
+
+pub(super) fn waiting(n: u64, wait: Wait) -> Waiting {
+    let policy = Policy { hold: Some(Duration::from_secs(30)), ..Policy::default() };
+    let group = GroupKey::from_text(format!("web|{n}"));
+    Waiting { wait, since: at(n), proposal: Proposal { group, policy, plan: capture(n).plan } }
+}
+
+pub(super) fn begun(rule: &str, at: WallTime) -> Begun {
+    let quota = Quota { count: 4, per: Duration::from_secs(86_400) };
+    Begun { rule: rule.to_owned(), at, quota, dry_run: false }
 }

@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 
 use super::Error;
 use crate::clock::WallTime;
-use crate::model::{Capture, CaptureId, Saved};
+use crate::model::{Begun, Capture, CaptureId, GroupKey, Saved};
 
 /// How far back the hourly ceiling looks.
 pub(super) const HOUR: Duration = Duration::from_secs(3_600);
@@ -54,6 +54,9 @@ pub(super) struct Rows {
     /// Waiting ones.
     pub(super) notices: Vec<Row>,
     pub(super) groups: Vec<Row>,
+    pub(super) waiting: Vec<Row>,
+    pub(super) seen: Vec<Row>,
+    pub(super) begun: Vec<Begun>,
     pub(super) transfers: Vec<Row>,
     pub(super) unsaid: Vec<Row>,
     pub(super) sessions: BTreeSet<String>,
@@ -73,10 +76,15 @@ impl Rows {
         let hour_ago = now - HOUR;
         let mut began = self.began;
         began.retain(|at| (hour_ago..=now).contains(at));
+        let key = |(key, _): &Row| GroupKey::from_text(key.clone());
+        let seen_of: Vec<GroupKey> = self.seen.iter().map(key).collect();
         Ok(Saved {
             captures: nouns("captures", self.captures)?,
             notices: nouns("notices", self.notices)?,
             groups: nouns("groups", self.groups)?,
+            waiting: nouns("waiting", self.waiting)?,
+            seen: seen_of.into_iter().zip(nouns("seen", self.seen)?).collect(),
+            begun: self.begun,
             began,
             transfers: nouns("transfers", self.transfers)?,
             sessions: self.sessions,

@@ -21,10 +21,10 @@ const MAX_IDLE_WAL_BYTES: u64 = 16 * 1024 * 1024;
 const STATEMENTS: usize = 64;
 
 /// The format that this version writes.
-const KNOWN: u16 = 2;
+const KNOWN: u16 = 3;
 
 /// Entry `n` leads from format `n` to format `n + 1`.
-const MIGRATIONS: [&str; KNOWN as usize] = [FORMAT_1, FORMAT_2];
+const MIGRATIONS: [&str; KNOWN as usize] = [FORMAT_1, FORMAT_2, FORMAT_3];
 
 const FORMAT_1: &str = "
 CREATE TABLE captures (
@@ -133,6 +133,36 @@ SELECT segment.value ->> '$.receipt.storage', segment.value ->> '$.receipt.objec
        segment.value ->> '$.receipt.sha256', captures.created_at
 FROM captures, json_each(captures.json, '$.segments') AS segment
 WHERE segment.value ->> '$.receipt.storage' IS NOT NULL;
+";
+
+/// A rule's last decision is known from its next event on.
+const FORMAT_3: &str = "
+CREATE TABLE waiting (
+    key         TEXT PRIMARY KEY NOT NULL,
+    json        TEXT NOT NULL
+) STRICT;
+
+CREATE TABLE seen (
+    key         TEXT PRIMARY KEY NOT NULL,
+    json        TEXT NOT NULL
+) STRICT;
+
+CREATE TABLE begun (
+    seq         INTEGER PRIMARY KEY,
+    rule        TEXT NOT NULL,
+    at          INTEGER NOT NULL,
+    count       INTEGER NOT NULL,
+    per_s       INTEGER NOT NULL,
+    dry_run     INTEGER NOT NULL CHECK (dry_run IN (0, 1))
+) STRICT;
+CREATE INDEX begun_by_rule ON begun (rule, seq);
+CREATE INDEX begun_by_age ON begun (at);
+
+CREATE TABLE rules (
+    rule        TEXT PRIMARY KEY NOT NULL,
+    at          INTEGER NOT NULL,
+    json        TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
 ";
 
 /// Opens the writer's connection and brings the tables to the known format.

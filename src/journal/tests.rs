@@ -2,7 +2,9 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 
 use super::*;
-use crate::model::{Decision, Delivery, SegmentState, State};
+use crate::model::{
+    Begun, Decision, Delivery, Hold, LastDecision, Quota, SegmentState, State, Suppression, Wait,
+};
 
 fn folder() -> (tempfile::TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
@@ -397,5 +399,82 @@ async fn a_commit_says_which_captures_history_has_lost() {
     let freed = journal.commit(vec![done(2), done(3)]).await.unwrap().freed;
     let freed: std::collections::BTreeSet<_> = freed.into_iter().collect();
     assert_eq!(freed, [1, 2].map(|n| samples::capture(n).id).into());
+    journal.close().await;
+}
+
+#[tokio::test]
+async fn what_waits_and_what_it_has_seen_is_kept_until_it_waits_no_longer() {
+    let (_folder, state) = folder();
+    let (journal, _) = Journal::open(&state).unwrap();
+    let (holds, queued) = (samples::waiting(1, Wait::Hold), samples::waiting(2, Wait::Queue));
+    let over = samples::waiting(3, Wait::Hold);
+    let seen = |n: u64, at: Vec<u64>| Change::Seen {
+        group: samples::waiting(n, Wait::Hold).proposal.group,
+        at: at.into_iter().map(samples::at).collect(),
+    };
+    let row = |waiting: &crate::model::Waiting| Change::Waiting(Box::new(waiting.clone()));
+    let changes = vec![row(&holds), seen(1, vec![1]), row(&queued), row(&over), seen(3, vec![3])];
+    journal.commit(changes).await.unwrap();
+    let gone = Change::WaitingGone(over.proposal.group.clone());
+    journal.commit(vec![seen(1, vec![1, 2]), gone]).await.unwrap();
+    // One that goes and waits again in one batch waits.
+    let again = vec![Change::WaitingGone(queued.proposal.group.clone()), row(&queued)];
+    journal.commit(again).await.unwrap();
+    journal.close().await;
+    let (journal, saved) = Journal::open(&state).unwrap();
+    let seen = [(holds.proposal.group.clone(), [1, 2].map(samples::at).to_vec())];
+    assert_eq!(saved.waiting, [holds, queued]);
+    assert_eq!(saved.seen, seen.into());
+    journal.close().await;
+}
+
+#[tokio::test]
+async fn begins_are_kept_without_their_captures_and_no_more_of_them_than_count() {
+    let (_folder, state) = folder();
+    let (journal, _) = Journal::open(&state).unwrap();
+    let now = clock::wall_time();
+    let old = samples::begun("old", now - Quota::MAX_PER - std::time::Duration::from_secs(1));
+    let few = Begun { dry_run: true, ..samples::begun("few", now) };
+    let many = (0..1_010).map(|_| Change::Begun(samples::begun("many", now)));
+    let changes = [Change::Begun(old), Change::Begun(few.clone())].into_iter().chain(many);
+    journal.commit(changes.collect()).await.unwrap();
+    journal.expire().await.unwrap();
+    let count = |from: &rusqlite::Connection| {
+        Ok(from.query_row("SELECT count(*) FROM begun", [], |row| row.get::<_, i64>(0))?)
+    };
+    assert_eq!(journal.reader.ask(count).await.unwrap(), 1_001);
+    journal.close().await;
+    let (journal, saved) = Journal::open(&state).unwrap();
+    assert_eq!(saved.begun.len(), 1_001);
+    assert_eq!(saved.begun[0], few);
+    journal.close().await;
+}
+
+#[tokio::test]
+async fn the_last_decision_of_each_rule_is_told_also_on_what_came_due() {
+    let (_folder, state) = folder();
+    let (journal, _) = Journal::open(&state).unwrap();
+    let outcome = |n, rule, decision| Change::Outcome(samples::outcome(n, Some(rule), decision));
+    let held = || Decision::Held(Hold::Seen { seen: 1, of: 2 });
+    let decision = Decision::Suppressed(Suppression::MaxCaptures);
+    let due = Change::CameDue { rule: "web".to_owned(), at: samples::at(3), decision };
+    let changes = vec![outcome(1, "web", held()), outcome(2, "dns", held()), due, no_match(4)];
+    journal.commit(changes).await.unwrap();
+    journal.commit(vec![outcome(5, "dns", Decision::DryRun)]).await.unwrap();
+    let last = |rule: &str, n, decision: &str, reason: &str| LastDecision {
+        rule: rule.to_owned(),
+        at: samples::at(n),
+        decision: decision.to_owned(),
+        reason: reason.to_owned(),
+    };
+    let expected = [
+        last("dns", 5, "dry_run", "the rule is only tried out: it would have captured"),
+        last("web", 3, "suppressed", Suppression::MaxCaptures.sentence()),
+    ];
+    assert_eq!(journal.last_decisions().await.unwrap(), expected);
+    let tallies = journal.tallies().await.unwrap();
+    let suppressed = tallies.iter().find(|tally| tally.decision == "suppressed").unwrap();
+    assert_eq!((&*suppressed.rule, suppressed.count), ("web", 1));
+    assert_eq!(journal.outcomes(9).await.unwrap().len(), 4, "what came due is no event");
     journal.close().await;
 }

@@ -1,7 +1,9 @@
 //! What the journal is asked to keep: all that a restart needs, as one value for each change.
 
+use crate::clock::WallTime;
 use crate::model::{
-    Audit, Capture, CaptureId, Group, GroupKey, Kind, Notice, Outcome, Rejected, Transfer, Unsaid,
+    Audit, Begun, Capture, CaptureId, Decision, Group, GroupKey, Kind, Notice, Outcome, Rejected,
+    Transfer, Unsaid, Waiting,
 };
 
 /// One change of the durable state. A batch of them is one transaction.
@@ -21,6 +23,16 @@ pub enum Change {
     Group(Group),
     /// The group's incident is closed.
     GroupClosed(GroupKey),
+    /// The group waits, as given.
+    Waiting(Box<Waiting>),
+    /// The events that count for `times` of a group that waits came then; all of them.
+    Seen { group: GroupKey, at: Vec<WallTime> },
+    /// The group waits no longer.
+    WaitingGone(GroupKey),
+    /// What a group of this rule waited for came, and this was decided then. No event's outcome.
+    CameDue { rule: String, at: WallTime, decision: Decision },
+    /// A capture of a rule with `max_captures` began.
+    Begun(Begun),
     /// The upload of a segment in parts is as given.
     Transfer(Box<Transfer>),
     /// No upload of this segment in parts is under way.
@@ -48,6 +60,11 @@ impl Change {
             | Self::Notice(_)
             | Self::Group(_)
             | Self::GroupClosed(_)
+            | Self::Waiting(_)
+            | Self::Seen { .. }
+            | Self::WaitingGone(_)
+            | Self::CameDue { .. }
+            | Self::Begun(_)
             | Self::Transfer(_)
             | Self::TransferGone { .. }
             | Self::BrokerSession(_)

@@ -7,12 +7,14 @@ mod audit;
 mod capture;
 mod change;
 mod event;
+mod explanation;
 mod health;
 mod ids;
 mod notice;
 mod outcome;
 mod plan;
 mod report;
+mod rule_state;
 mod saved;
 mod segment;
 mod shown;
@@ -22,6 +24,7 @@ pub use audit::Audit;
 pub use capture::{Capture, State, StopReason, Totals, Window};
 pub use change::Change;
 pub use event::{Event, MAX_PAYLOAD_BYTES, Rejected, Status};
+pub use explanation::{Explanation, Step};
 pub use health::Health;
 pub use ids::{CaptureId, EventId, GroupKey, IncidentId, NoticeId};
 pub use notice::{AboutCapture, Body, Counted, Delivery, File, Kind, Notice, Summary, Unsaid};
@@ -30,6 +33,9 @@ pub use plan::{
     CapturePlan, Compression, FileForm, FileFormat, Limits, OnResolved, Placing, SegmentLimits,
 };
 pub use report::{InterfaceTotals, RecorderStatus, Report};
+pub use rule_state::{LastDecision, QuotaUse, RuleState};
 pub use saved::Saved;
 pub use segment::{Receipt, SealedFile, Segment, SegmentState, StoredFile, Transfer};
-pub use verdict::{Group, Policy, Proposal, Quota, Refusal, Times, Verdict, WhileRunning};
+pub use verdict::{
+    Begun, Group, Policy, Proposal, Quota, Refusal, Times, Verdict, Wait, Waiting, WhileRunning,
+};

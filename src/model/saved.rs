@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::clock::WallTime;
-use crate::model::{Capture, CaptureId, Group, Notice, Transfer, Unsaid};
+use crate::model::{Begun, Capture, CaptureId, Group, GroupKey, Notice, Transfer, Unsaid, Waiting};
 
 /// What the worker takes up again after a restart.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -15,6 +15,12 @@ pub struct Saved {
     pub notices: Vec<Notice>,
     /// Every group whose incident is open.
     pub groups: Vec<Group>,
+    /// Every group that waits.
+    pub waiting: Vec<Waiting>,
+    /// When the events came that count for `times`, of each group that waits.
+    pub seen: BTreeMap<GroupKey, Vec<WallTime>>,
+    /// Of each rule with `max_captures` the begins that may count, oldest first.
+    pub begun: Vec<Begun>,
     /// When the captures of the last 60 minutes were created; oldest first.
     pub began: Vec<WallTime>,
     /// Uploads in parts that are not at their end.

@@ -76,6 +76,10 @@ pub struct Policy {
     pub while_running: WhileRunning,
     /// Decide, record and tell, and capture nothing.
     pub dry_run: bool,
+    /// The plan's look-back begins at an instant that the event names: a capture that begins later than
+    /// its event arrived reaches back further by as much.
+    #[serde(default)]
+    pub from_start: bool,
 }
 
 /// How often a group has to come: so many events, the newest included, within so long.
@@ -128,10 +132,41 @@ pub struct Group {
     pub key: GroupKey,
     pub rule: String,
     pub incident: IncidentId,
-    /// The capture that the group's events belong to.
-    pub capture: CaptureId,
-    /// When its capture began.
+    /// The capture that the group's events belong to; absent where a rule is only tried out.
+    pub capture: Option<CaptureId>,
+    /// When its capture began, or would have begun.
     pub opened_at: WallTime,
     /// Until when no other capture is made, in wall time so that it means the same after a restart.
     pub cooldown_until: WallTime,
+}
+
+/// What a group waits for that is no open incident, or is not over with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Wait {
+    /// That it goes on, or comes often enough: [`Policy::hold`], [`Policy::times`].
+    Hold,
+    /// That its capture has ended and the cooldown is over: [`WhileRunning::Queue`].
+    Queue,
+}
+
+/// A group that waits, and what begins then. Survives restarts.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Waiting {
+    pub wait: Wait,
+    /// When its first event came.
+    pub since: WallTime,
+    /// Of the newest event, or of one that came shortly before it.
+    pub proposal: Proposal,
+}
+
+/// One capture of a rule with `max_captures` began. Survives restarts, and the capture.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Begun {
+    pub rule: String,
+    pub at: WallTime,
+    /// What the rule allowed then.
+    pub quota: Quota,
+    /// It would have begun, and the rule was only tried out.
+    pub dry_run: bool,
 }

@@ -136,8 +136,8 @@ mod tests {
 
     /// Each demand as its part and its texts.
     fn demands(matcher: &str) -> Vec<(Part, Vec<String>)> {
-        let text = |text: &Box<[u8]>| String::from_utf8(text.to_vec()).unwrap();
-        let texts = |demand: &Demand| demand.texts.iter().map(text).collect();
+        let text = |text: &[u8]| String::from_utf8(text.to_vec()).unwrap();
+        let texts = |demand: &Demand| demand.texts.iter().map(|bytes| text(bytes)).collect();
         let demands = Demand::of(&Matcher::parse(matcher).unwrap());
         demands.iter().map(|demand| (demand.part, texts(demand))).collect()
     }

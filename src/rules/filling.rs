@@ -4,6 +4,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::rules::placeholder::{Placeholder, Typed, Value};
@@ -13,7 +14,7 @@ use crate::units::Span;
 const MAX_TOLD: usize = 16;
 
 /// What a label does that is missing, or whose text does not read as the type of its place.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum OnMissing {
     /// There is no capture.

@@ -53,6 +53,9 @@ struct Asked<'r> {
     demand: Demand,
 }
 
+/// Positions of rules, by the text that they ask for.
+type Positions<'t> = HashMap<&'t [u8], Vec<usize>>;
+
 impl Index {
     pub(super) fn new(rules: &[Rule]) -> Self {
         let asked: Vec<Vec<Asked<'_>>> = rules.iter().map(asked).collect();
@@ -109,7 +112,7 @@ impl Node {
             (shares.max().unwrap_or_default(), demand.part, demand.texts.len())
         };
         let mut always = Vec::new();
-        let mut groups: HashMap<(Subject<'r>, Part), HashMap<&[u8], Vec<usize>>> = HashMap::new();
+        let mut groups: HashMap<(Subject<'r>, Part), Positions<'_>> = HashMap::new();
         for position in positions {
             match open(position).min_by_key(cost) {
                 None => always.push(position),

@@ -7,10 +7,14 @@ use std::path::{Path, PathBuf};
 use crate::rules::compile::Compiler;
 use crate::rules::index::Index;
 use crate::rules::{Known, RuleSet, Settings, raw};
-use crate::yaml::{File, Problem};
+use crate::yaml::{self, File, Problem};
 
 /// The most rule files: a directory of more is not one of rules.
 const MAX_FILES: usize = 1_000;
+
+/// The most problems of one file after which no further rule of it is compiled: who has more mends
+/// these first.
+const MAX_PROBLEMS: usize = 50;
 
 /// Reads and compiles all rules. Blocks: reads files, and has filters compiled.
 ///
@@ -40,11 +44,19 @@ pub fn load(settings: &Settings, known: &Known) -> Result<RuleSet, Vec<Problem>>
     })
 }
 
+/// The JSON Schema of a rule file.
+pub fn schema() -> serde_json::Value {
+    yaml::schema_of::<raw::RuleFile>("Hindsight rules")
+}
+
 fn read(file: &File, compiler: &mut Compiler<'_>, rules: &mut Vec<crate::rules::Rule>) {
     let before = compiler.problems.len();
     let (value, problems) = file.read::<raw::RuleFile>();
     compiler.problems.extend(problems);
     for rule in value.iter().flat_map(|value| &value.rules) {
+        if compiler.problems.len() - before >= MAX_PROBLEMS {
+            break;
+        }
         rules.push(compiler.rule(file, rule));
     }
     // Reading and compiling found them; people read a file from its top.

@@ -44,6 +44,8 @@ pub(super) enum Error {
 /// One condition on one label.
 #[derive(Clone, Debug)]
 pub(super) struct Matcher {
+    /// As the rule file has it.
+    text: String,
     label: String,
     negated: bool,
     test: Test,
@@ -84,6 +86,11 @@ impl Matcher {
         }
     }
 
+    /// As the rule file has it.
+    pub(super) fn text(&self) -> &str {
+        &self.text
+    }
+
     /// The regex that its label has to match, as it was written, where that is what the matcher says.
     pub(super) fn pattern(&self) -> Option<&str> {
         match &self.test {
@@ -118,7 +125,7 @@ impl Matcher {
             "=~" | "!~" => Test::Matches(anchored(&value)?),
             _ => Test::Equals(value),
         };
-        Ok(Self { label, negated: operator.starts_with('!'), test })
+        Ok(Self { text: text.to_owned(), label, negated: operator.starts_with('!'), test })
     }
 }
 

@@ -14,6 +14,7 @@ mod decide;
 mod demand;
 mod describe;
 mod digest;
+mod explain;
 mod filling;
 mod host;
 mod index;
@@ -27,11 +28,13 @@ mod segments;
 mod template;
 pub mod when;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use schemars::JsonSchema;
+use serde::Deserialize;
 
 use crate::clock::calendar::{Cron, Zone};
 use crate::model::{FileForm, OnResolved, Policy, SegmentLimits};
@@ -45,7 +48,7 @@ use crate::rules::when::Condition;
 pub use describe::RuleInfo;
 pub use filling::OnMissing;
 pub use host::Host;
-pub use load::{files_of, load};
+pub use load::{files_of, load, schema};
 pub use look_back::MAX_LOOK_BACK;
 pub use segments::{SegmentsKey, SegmentsMistake, segments};
 
@@ -66,9 +69,8 @@ pub struct Settings {
     pub dry_run: bool,
 }
 
-/// What another event of a group does to the capture that runs for it; see
-/// [`WhileRunning`](crate::model::WhileRunning).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// What another event of a group does to the capture that runs for it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum OnRunning {
     Extend,
@@ -140,6 +142,11 @@ impl RuleSet {
         self.interfaces = interfaces;
     }
 
+    /// The host that the rules were read for.
+    pub const fn host(&self) -> &Host {
+        &self.host
+    }
+
     pub fn is_empty(&self) -> bool {
         self.rules.is_empty()
     }
@@ -155,6 +162,17 @@ impl RuleSet {
     /// What each rule is, in the order of the files.
     pub fn describe(&self) -> Vec<RuleInfo> {
         self.rules.iter().map(RuleInfo::of).collect()
+    }
+
+    /// Each rule's name, with a number that is another one once anything in the rule has changed.
+    pub fn fingerprints(&self) -> BTreeMap<String, u64> {
+        let fingerprint = |rule: &Rule| {
+            let mut hasher = DefaultHasher::new();
+            // A compiled expression has no equality, but its text tells all of it.
+            format!("{rule:?}").hash(&mut hasher);
+            (rule.name.clone(), hasher.finish())
+        };
+        self.rules.iter().map(fingerprint).collect()
     }
 
     /// Each rule's name and description, in the order of the files.

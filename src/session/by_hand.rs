@@ -42,7 +42,7 @@ impl Machine {
             return Err(NotCreated::NameTaken);
         }
         let running = self.running().count();
-        let refused = self.gate.refuses(running, now);
+        let refused = self.gate.refuses(running, false, now);
         if let Some(why) = refused.or_else(|| self.room.refuses(plan.limits.bytes)) {
             return Err(NotCreated::Suppressed(why));
         }

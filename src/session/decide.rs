@@ -5,11 +5,9 @@ use std::time::Duration;
 use crate::clock::Now;
 use crate::model::{
     Capture, CaptureId, CapturePlan, Change, Decision, Event, EventId, GroupKey, Kind, OnResolved,
-    Outcome, Proposal, StopReason, Suppression, Verdict,
+    Outcome, StopReason, Suppression, Verdict, Wait,
 };
 
-use super::admission::Admission;
-use super::machine::is_running;
 use super::{Action, Effects, Machine, Space};
 
 /// Broker sessions that are remembered: more than anybody has sources, also after many changes of
@@ -32,15 +30,19 @@ impl Machine {
     ) {
         let outcome =
             |rule: Option<&str>, decision| Change::Outcome(Outcome::new(event, rule, decision));
+        self.begin_due(now, effects);
         if verdicts.is_empty() {
             effects.changes.push(outcome(None, Decision::NoMatch));
         }
         for verdict in verdicts {
             let rule = verdict.rule().to_owned();
             let decision = match verdict {
-                Verdict::Capture(proposal) => self.propose(event, *proposal, now, effects),
+                Verdict::Capture(proposal) => self.propose(event, proposal, now, effects),
                 Verdict::Resolved { group, .. } => self.resolved(&group, effects),
-                Verdict::Unmet { .. } => Decision::Suppressed(Suppression::Unmet),
+                Verdict::Unmet { group, .. } => {
+                    self.waits.break_off(&group);
+                    Decision::Suppressed(Suppression::Unmet)
+                }
                 Verdict::Inactive { notify, .. } => {
                     let why = Suppression::Inactive;
                     self.count_suppressed(&rule, &notify, why.word(), now);
@@ -133,61 +135,10 @@ impl Machine {
         }
     }
 
-    fn propose(
-        &mut self,
-        event: &Event,
-        mut proposal: Proposal,
-        now: Now,
-        effects: &mut Effects,
-    ) -> Decision {
-        let (captures, leftovers) = (&self.captures, &self.leftovers);
-        let running = self.running().count();
-        let is_running = |id: &CaptureId| is_running(captures, leftovers, id);
-        let refused = match self.gate.judge(&proposal, is_running, running, now) {
-            Admission::Belongs(id) => {
-                self.change(&id, |capture| capture.coalesced += 1);
-                return Decision::Coalesced(id);
-            }
-            Admission::Suppressed(why) => Some(why),
-            Admission::Admitted => self.room.refuses(proposal.plan.limits.bytes),
-        };
-        let Some(why) = refused else {
-            proposal.plan.event_json = event.shown();
-            return Decision::Capture(self.admit(proposal, now, effects));
-        };
-        let plan = &proposal.plan;
-        self.count_suppressed(&plan.rule, &plan.notify, why.word(), now);
-        Decision::Suppressed(why)
-    }
-
-    fn admit(&mut self, proposal: Proposal, now: Now, effects: &mut Effects) -> CaptureId {
-        let (id, name) = loop {
-            let id = CaptureId::mint(now.wall, [self.random.next(), self.random.next()]);
-            let tail = &id.as_str()[id.as_str().len() - 6..];
-            let name = format!("{}-{}-{tail}", proposal.plan.rule, now.wall.compact());
-            // A person may have given this very name.
-            if !self.names.contains_key(&name) {
-                break (id, name);
-            }
-        };
-        let group = self.gate.open(&proposal, &id, now);
-        effects.changes.push(Change::Group(group));
-        self.begin(Capture::pending(id.clone(), name, proposal.plan, now.wall), effects);
-        id
-    }
-
-    /// Begins a capture that was admitted and counted.
-    pub(super) fn begin(&mut self, capture: Capture, effects: &mut Effects) {
-        let id = capture.id.clone();
-        self.room.promise(id.clone(), capture.plan.limits.bytes);
-        self.names.insert(capture.name.clone(), id.clone());
-        effects.changes.push(Change::Capture(Box::new(capture.clone())));
-        effects.actions.push(Action::Begin(Box::new(capture.clone())));
-        self.captures.insert(id, capture);
-    }
-
     fn resolved(&mut self, group: &GroupKey, effects: &mut Effects) -> Decision {
-        let Some(id) = self.gate.capture_of(group).filter(|id| self.is_running(id)).cloned() else {
+        self.waits.break_off(group);
+        self.waits.end(group, Wait::Queue);
+        let Some(id) = self.running_of(group).cloned() else {
             return Decision::Suppressed(Suppression::Resolved);
         };
         let on_resolved = |plan: &CapturePlan| plan.on_resolved;
@@ -203,7 +154,18 @@ impl Machine {
         Decision::Coalesced(id)
     }
 
-    fn count_suppressed(&mut self, rule: &str, notify: &[String], reason: &str, now: Now) {
+    /// The capture that runs for a group, if one does.
+    pub(super) fn running_of(&self, group: &GroupKey) -> Option<&CaptureId> {
+        self.gate.capture_of(group).filter(|id| self.is_running(id))
+    }
+
+    pub(super) fn count_suppressed(
+        &mut self,
+        rule: &str,
+        notify: &[String],
+        reason: &str,
+        now: Now,
+    ) {
         let notify = self.wanting(notify, Kind::Suppressed);
         self.summaries.count(Kind::Suppressed, rule, notify, reason, now);
     }
@@ -214,7 +176,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::model::{Event, GroupKey, Policy, Status};
+    use crate::model::{Event, GroupKey, Policy, Proposal, Status};
     use crate::session::samples::{at, plan};
     use crate::session::{Ceilings, FreeDisk, Input, Settings};
 
@@ -256,11 +218,8 @@ mod tests {
         machine.apply(Input::Space(space), at(0), &mut effects);
         let verdicts = vec![Verdict::Capture(Box::new(proposal))];
         machine.apply(Input::Event { event, verdicts }, at(0), &mut effects);
-        let begun = effects.actions.iter().find_map(|action| match action {
-            Action::Begin(capture) => Some(&capture.plan),
-            _ => None,
-        });
-        assert_eq!(begun.map(|plan| plan.event_json.as_str()), Some(shown.as_str()));
-        assert_eq!(begun.map(CapturePlan::is_by_hand), Some(false));
+        let [Action::Begin(begun)] = &effects.actions[..] else { panic!("{:?}", effects.actions) };
+        assert_eq!(begun.plan.event_json, shown);
+        assert!(!begun.plan.is_by_hand());
     }
 }

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use crate::model::{
-    CaptureId, Event, NoticeId, Receipt, Rejected, Report, SealedFile, StopReason, Transfer,
-    Verdict,
+    CaptureId, Event, NoticeId, Receipt, Rejected, Report, SealedFile, Status, StopReason,
+    Transfer, Verdict,
 };
 
 /// One piece of news.
@@ -46,6 +46,20 @@ pub enum Input {
     Freed(Vec<CaptureId>),
     /// The worker is stopping: no event comes any more, nothing new leaves.
     Shutdown,
+}
+
+impl Input {
+    /// An event with the rules' word on it, and whether it is older than its source lets pass. The end
+    /// of an alert never is: it ends captures, and begins none.
+    pub fn judged(event: Event, verdicts: Vec<Verdict>, max_age: Option<Duration>) -> Self {
+        let age = event.starts_at.map(|starts_at| event.received_at.since(starts_at));
+        match (age, max_age) {
+            (Some(age), Some(allowed)) if age > allowed && event.status == Status::Firing => {
+                Self::Expired { event, verdicts, age }
+            }
+            _ => Self::Event { event, verdicts },
+        }
+    }
 }
 
 /// How full the file system of the spool is.

@@ -12,8 +12,10 @@ use crate::random::Sequence;
 use super::admission::Gate;
 use super::attempts::Attempts;
 use super::health::Board;
+use super::quota::Quotas;
 use super::room::Room;
 use super::summaries::Summaries;
+use super::waits::Waits;
 use super::{Action, Effects, Input, Settings};
 
 /// Uploads at one time: eight storages may hang before one that does not has to wait.
@@ -41,6 +43,8 @@ pub(super) type SegmentKey = (CaptureId, u32);
 pub struct Machine {
     pub(super) settings: Settings,
     pub(super) gate: Gate,
+    pub(super) quotas: Quotas,
+    pub(super) waits: Waits,
     pub(super) room: Room,
     /// Captures on which work is left; a capture leaves when its end is recorded and its segments
     /// are retired or stranded. Bounded by the ceilings and by what the spool holds.
@@ -71,6 +75,8 @@ impl Machine {
     pub fn new(settings: Settings, seed: u64) -> Self {
         Self {
             gate: Gate::new(settings.ceilings),
+            quotas: Quotas::default(),
+            waits: Waits::default(),
             room: Room::new(settings.ceilings),
             settings,
             captures: BTreeMap::new(),
@@ -91,10 +97,14 @@ impl Machine {
         }
     }
 
-    /// Takes other settings; what was admitted before goes on as it was.
+    /// Takes other settings; what was admitted before goes on as it was. What waits for a rule that
+    /// is gone or is another one now is dropped, without a word: its events were told that they wait.
     pub fn configure(&mut self, settings: Settings) {
         self.gate.set_ceilings(settings.ceilings);
         self.room.set_ceilings(settings.ceilings);
+        if let (Some(before), Some(after)) = (&self.settings.rules, &settings.rules) {
+            self.waits.retain(|rule| before.get(rule) == after.get(rule));
+        }
         self.settings = settings;
     }
 
@@ -141,6 +151,7 @@ impl Machine {
     /// starts what is due.
     pub fn settle(&mut self, now: Now, effects: &mut Effects) {
         self.reach_ends(now, effects);
+        self.begin_due(now, effects);
         let (captures, leftovers) = (&self.captures, &self.leftovers);
         for key in self.gate.sweep(|id| is_running(captures, leftovers, id), now) {
             effects.changes.push(Change::GroupClosed(key));
@@ -151,6 +162,7 @@ impl Machine {
             self.start_uploads(now, effects);
         }
         self.persist_dirty(effects);
+        effects.changes.extend(self.waits.take_changes(now));
         let unsaid = self.summaries.take_changed().into_iter();
         effects.changes.extend(unsaid.map(|unsaid| Change::Unsaid(Box::new(unsaid))));
         if !self.stopping {
@@ -172,6 +184,7 @@ impl Machine {
             self.removals.next_due(),
             self.sends.next_due(),
             self.summaries.next_due(),
+            self.waits.next_due(),
         ];
         work.into_iter().flatten().chain(self.gate.next_sweep()).min()
     }

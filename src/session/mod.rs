@@ -23,11 +23,15 @@ mod machine;
 mod outgoing;
 mod placing;
 mod progress;
+mod propose;
+mod quota;
 mod restore;
 mod room;
 mod settings;
+mod states;
 mod summaries;
 mod transfer;
+mod waits;
 
 #[cfg(test)]
 mod samples;

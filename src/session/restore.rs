@@ -2,7 +2,9 @@
 
 use crate::backoff::Backoff;
 use crate::clock::Now;
-use crate::model::{Capture, CaptureId, Saved, SealedFile, SegmentState, State, StopReason};
+use crate::model::{
+    Capture, CaptureId, GroupKey, Saved, SealedFile, SegmentState, State, StopReason,
+};
 
 use super::attempts::REFUSALS_UNTIL_GIVEN_UP;
 use super::progress::joined;
@@ -15,6 +17,12 @@ impl Machine {
     /// on. All of it starts at the next [`settle`](Self::settle).
     pub fn restore(&mut self, saved: Saved, now: Now) {
         self.gate.restore(saved.groups, saved.began, now);
+        self.quotas.restore(saved.begun, now);
+        let cooldown_until = |group: &GroupKey| self.gate.cooldown_until(group);
+        self.waits.restore(saved.waiting, saved.seen, cooldown_until, now);
+        if let Some(rules) = &self.settings.rules {
+            self.waits.retain(|rule| rules.contains_key(rule));
+        }
         self.names = saved.names;
         self.sessions = saved.sessions;
         self.summaries.restore(saved.unsaid, now);

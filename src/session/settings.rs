@@ -15,6 +15,9 @@ pub struct Settings {
     pub default_notify: Vec<String>,
     /// Which kinds of notices each notifier gets; one that is not named gets [`usual_kinds`].
     pub notifier_kinds: BTreeMap<String, BTreeSet<Kind>>,
+    /// The rules by name, each with a number that is another one once the rule has changed. Absent:
+    /// nothing is known of them, and all that waits goes on waiting.
+    pub rules: Option<BTreeMap<String, u64>>,
     /// A segment that no storage has taken for so long, and that often in this run, is stranded.
     pub upload_budget: Duration,
 }
@@ -41,6 +44,7 @@ impl Settings {
             host: String::new(),
             default_notify: Vec::new(),
             notifier_kinds: BTreeMap::new(),
+            rules: None,
             upload_budget: UPLOAD_BUDGET,
         }
     }

@@ -9,6 +9,7 @@
 pub mod format;
 pub mod mqtt;
 mod receivers;
+pub mod schedule;
 pub mod webhook;
 
 use std::time::Duration;

@@ -34,7 +34,8 @@ fn is_harmful(character: char) -> bool {
             character,
             // Line and paragraph separator.
             '\u{2028}' | '\u{2029}'
-            // Embeddings, overrides and isolates of the bidirectional algorithm.
+            // Marks, embeddings, overrides and isolates of the bidirectional algorithm.
+            | '\u{61c}' | '\u{200e}' | '\u{200f}'
             | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
         )
 }
@@ -50,6 +51,7 @@ mod tests {
         assert_eq!(escape("\u{1b}[2J\u{7f}\0"), "\\u001b[2J\\u007f\\u0000");
         assert_eq!(escape("\u{9b}31m\u{85}"), "\\u009b31m\\u0085");
         assert_eq!(escape("\u{2028}\u{202e}"), "\\u2028\\u202e");
+        assert_eq!(escape("\u{61c}\u{200f}"), "\\u061c\\u200f");
     }
 
     #[test]

@@ -9,6 +9,7 @@ pub mod metrics;
 
 use std::sync::OnceLock;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tracing::Subscriber;
 use tracing_subscriber::fmt::MakeWriter;
@@ -17,7 +18,7 @@ use tracing_subscriber::{EnvFilter, reload};
 pub use escape::escape;
 
 /// How the log is written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum LogFormat {
     /// A line for people.

@@ -44,6 +44,8 @@ impl Loop {
                 return Some(Box::new(move || reply.send(()).unwrap_or_default()));
             }
             Request::Recorders { reply } => drop(reply.send(self.engine.recorders())),
+            Request::Rules { reply } => self.tell_rules(now, reply),
+            Request::Explain { request, reply } => self.explain(*request, reply),
             Request::StoragesCheck { reply } => self.check_storages(reply),
             Request::Status { reply } => self.tell_status(reply),
             Request::Captures { limit, reply } => self.list(limit, reply),
@@ -62,7 +64,7 @@ impl Loop {
     }
 
     /// Sends what the journal answers, from a task of its own.
-    fn ask<T: Send + 'static>(
+    pub(super) fn ask<T: Send + 'static>(
         &self,
         name: &'static str,
         reply: oneshot::Sender<T>,

@@ -8,10 +8,12 @@ use crate::model::{Audit, Capture, Outcome, RecorderStatus};
 use crate::source::Delivery;
 use crate::telemetry::metrics;
 
+use super::explain::{ExplainAnswer, ExplainRequest, NotExplained};
 use super::request::{
     CreateRequest, DeleteAnswer, NotCreated, RedriveAnswer, ReloadAnswer, Request, Status,
     StopAnswer, StorageCheck,
 };
+use super::rules::RuleView;
 use super::stored::StoredFile;
 
 /// How long a request waits for the loop before it is given up: a healthy loop answers in
@@ -111,6 +113,27 @@ impl Handle {
     /// See [`Unavailable`].
     pub async fn recorders(&self) -> Result<Vec<RecorderStatus>, Unavailable> {
         self.ask(PATIENCE, |reply| Request::Recorders { reply }).await
+    }
+
+    /// How each rule stands, in the order of the rule files.
+    ///
+    /// # Errors
+    /// See [`Unavailable`].
+    pub async fn rules(&self) -> Result<Vec<RuleView>, Unavailable> {
+        self.ask(PATIENCE, |reply| Request::Rules { reply }).await
+    }
+
+    /// What the rules and the state would make of a payload; changes nothing.
+    ///
+    /// # Errors
+    /// See [`Unavailable`].
+    pub async fn explain(
+        &self,
+        request: ExplainRequest,
+    ) -> Result<Result<ExplainAnswer, NotExplained>, Unavailable> {
+        let request = Box::new(request);
+        // Every rule is asked, on a thread beside the loop.
+        self.ask(LONG_PATIENCE, |reply| Request::Explain { request, reply }).await
     }
 
     /// How every storage answers, asked all at once; takes as long as the slowest, at most about 15

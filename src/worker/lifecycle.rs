@@ -23,7 +23,7 @@ use crate::upload::{self, Storages};
 use crate::{clock, random, service, spawn};
 
 use super::handle::Handle;
-use super::reload::settings_of;
+use super::reload::{schedules_of, settings_of};
 use super::run_loop::{Halt, Inbox};
 use super::settle::settle;
 use super::sources::Sources;
@@ -133,6 +133,7 @@ pub fn start(config: Config) -> Result<Started, Error> {
         acting,
         reload: Reload { loaded_at: now.wall, ..Reload::default() },
         upkeep: Upkeep::new(service::watchdog(), now.boot),
+        explaining: 0,
         spool,
         space: None,
         unexplained_files: 0,
@@ -161,6 +162,7 @@ impl Worker {
         let Self { run_loop, inbox, drained, watching, handle } = self;
         let (engine, sources) = (Arc::clone(&run_loop.engine), Arc::clone(&run_loop.sources));
         sources.set(&run_loop.config.sources);
+        sources.schedule(schedules_of(&run_loop.config));
         let space = looks::sample_space(run_loop.spool.clone(), run_loop.results.clone());
         let looking = [
             spawn::task("disk watch", space),

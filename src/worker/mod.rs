@@ -12,12 +12,16 @@
 mod act;
 mod answer;
 mod by_hand;
+mod calendar;
 mod count;
+mod explain;
 mod handle;
 mod lifecycle;
 mod reload;
 mod request;
 mod retention;
+mod revival;
+mod rules;
 mod run_loop;
 mod settle;
 mod sources;
@@ -27,10 +31,15 @@ mod stored;
 mod upkeep;
 mod watch;
 
+pub use explain::{
+    BY_HAND, EventView, Expected, ExplainAnswer, ExplainRequest, ExplainedEvent, ExplainedRule,
+    NotExplained, explain, format_named,
+};
 pub use handle::{Handle, Unavailable};
 pub use lifecycle::{Error, Started, Worker, start};
 pub use request::{
     ConfigurationStatus, CreateRequest, Defaulted, DeleteAnswer, NotCreated, RedriveAnswer,
     ReloadAnswer, Request, SpoolStatus, Status, StopAnswer, StorageCheck,
 };
+pub use rules::{LastView, QuotaView, RuleMode, RuleView};
 pub use stored::{Pieces, StoredFile};

@@ -9,9 +9,11 @@ use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::sync::Arc;
 
+use crate::clock::calendar::{Cron, Zone};
 use crate::clock::{self, Now};
 use crate::config::Config;
 use crate::notify::Notifiers;
+use crate::source::schedule::Schedule;
 use crate::telemetry::{self, metrics};
 use crate::upload::Storages;
 use crate::yaml::Problem;
@@ -30,8 +32,19 @@ pub(super) fn settings_of(config: &Config) -> session::Settings {
         notifier_kinds: config.notifiers.iter().map(kinds).collect(),
         host: config.host.clone(),
         default_notify: config.defaults.notify.clone(),
+        rules: Some(config.rules.fingerprints()),
         ..session::Settings::new(config.ceilings)
     }
+}
+
+/// What the calendar has to know of a configuration.
+pub(super) fn schedules_of(config: &Config) -> Vec<Schedule> {
+    let schedule = |(rule, cron, zone): (&str, &Cron, &Zone)| Schedule {
+        rule: rule.to_owned(),
+        cron: cron.clone(),
+        zone: *zone,
+    };
+    config.rules.schedules().map(schedule).collect()
 }
 
 /// Reads the configuration again and builds what it asks for. Blocking; on a thread of the runtime,
@@ -173,6 +186,7 @@ impl Loop {
         }
         self.sources.mount(receivers);
         self.sources.set(&config.sources);
+        self.sources.schedule(schedules_of(&config));
         self.machine.configure(settings_of(&config));
         self.acting.send_replace((config.watched().clone(), config.stamps().clone()));
         self.config = config;

@@ -13,6 +13,8 @@ use crate::model::{
 };
 use crate::source::Delivery;
 
+use super::explain::{ExplainAnswer, ExplainRequest, NotExplained};
+use super::rules::RuleView;
 use super::stored::StoredFile;
 
 /// What the outside asks of the run loop.
@@ -63,6 +65,15 @@ pub enum Request {
     },
     Recorders {
         reply: oneshot::Sender<Vec<RecorderStatus>>,
+    },
+    /// How each rule stands, in the order of the rule files.
+    Rules {
+        reply: oneshot::Sender<Vec<RuleView>>,
+    },
+    /// What the rules and the state would make of a payload. No event: nothing is recorded of it.
+    Explain {
+        request: Box<ExplainRequest>,
+        reply: oneshot::Sender<Result<ExplainAnswer, NotExplained>>,
     },
     /// Ask every storage whether it can be reached.
     StoragesCheck {

@@ -6,7 +6,7 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::{self, BootTime, Now};
 use crate::config::Config;
 use crate::journal::{self};
-use crate::model::{Change, Event, Outcome, Report, Status};
+use crate::model::{Change, Event, Outcome, Report};
 use crate::session::{Effects, Input};
 use crate::source::{self, Content, Delivery};
 use crate::telemetry::metrics;
@@ -150,6 +150,10 @@ impl Loop {
                 self.reloaded(result, now);
                 None
             }
+            Prepared::Explained(ready) => {
+                self.preview(ready, now);
+                None
+            }
             Prepared::Swept(swept) => {
                 self.upkeep.swept();
                 effects.changes.extend(swept.changes);
@@ -222,18 +226,11 @@ impl Loop {
     }
 }
 
-/// An event with the rules' word on it, and whether it is too old for its source. The end of an alert
-/// never is: it ends captures, and begins none.
+/// An event with the rules' word on it, and whether it is too old for its source.
 fn judged(event: Event, config: &Config) -> Input {
     let verdicts = config.rules.decide(&event);
     let allowed = config.sources.get(&event.source).and_then(source::Settings::max_event_age);
-    let age = event.starts_at.map(|starts_at| event.received_at.since(starts_at));
-    match (age, allowed) {
-        (Some(age), Some(allowed)) if age > allowed && event.status == Status::Firing => {
-            Input::Expired { event, verdicts, age }
-        }
-        _ => Input::Event { event, verdicts },
-    }
+    Input::judged(event, verdicts, allowed)
 }
 
 /// Waits for the next piece of news. The worker's own work comes before people's requests, and
@@ -293,7 +290,7 @@ async fn until(deadline: Option<BootTime>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::CaptureId;
+    use crate::model::{CaptureId, Status};
 
     #[tokio::test]
     async fn a_storm_does_not_put_off_the_end_and_the_last_turn_takes_what_waits() {

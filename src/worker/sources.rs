@@ -1,11 +1,11 @@
-//! The sources as they run now: MQTT clients on tasks of their own, webhooks in the control server.
+//! The sources as they run now: MQTT clients on tasks of their own, webhooks in the control server, and
+//! the calendar of the rules' schedules.
 //!
 //! [`Sources::set`] brings them to what a configuration says. Only clients whose settings have
 //! changed are restarted, because a broker has to be asked for everything again by each new one.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use futures_util::future::join_all;
 use tokio::sync::{mpsc, watch};
@@ -13,15 +13,14 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::model::Health;
+use crate::source::schedule::Schedule;
 use crate::source::webhook::Receiver;
 use crate::source::{self, Delivery, Receivers, mqtt, webhook};
 use crate::{clock, spawn};
 
+use super::calendar::Calendar;
+use super::revival::{REVIVAL, keep_alive};
 use super::settle::settle;
-
-/// How long a source that failed inside rests before it begins anew: a message that it fails on comes
-/// again, and must not keep the host busy.
-const REVIVAL: Duration = Duration::from_secs(10);
 
 /// All sources of the worker.
 #[derive(Debug)]
@@ -29,6 +28,7 @@ pub(super) struct Sources {
     deliveries: mpsc::Sender<Delivery>,
     receivers: Receivers,
     running: Mutex<Running>,
+    calendar: Calendar,
 }
 
 #[derive(Debug, Default)]
@@ -55,7 +55,8 @@ struct Client {
 
 impl Sources {
     pub(super) fn new(deliveries: mpsc::Sender<Delivery>) -> Self {
-        Self { deliveries, receivers: Receivers::default(), running: Mutex::default() }
+        let calendar = Calendar::new(deliveries.clone());
+        Self { deliveries, receivers: Receivers::default(), running: Mutex::default(), calendar }
     }
 
     /// The webhooks, for the control server to mount.
@@ -152,9 +153,16 @@ impl Sources {
         Part { settings: settings.clone(), health: watched, client }
     }
 
+    /// Lets the calendar make the events of these schedules from now on. Never waits.
+    pub(super) fn schedule(&self, schedules: Vec<Schedule>) {
+        self.calendar.set(schedules);
+    }
+
     /// How each is doing.
     pub(super) fn health(&self) -> Vec<Health> {
-        self.running().parts.values().map(|part| part.health.borrow().clone()).collect()
+        let parts = self.running();
+        let parts = parts.parts.values().map(|part| part.health.borrow().clone());
+        parts.chain(self.calendar.health()).collect()
     }
 
     /// Stops all clients and waits until what was answered to them is acknowledged.
@@ -166,6 +174,7 @@ impl Sources {
         };
         let clients: Vec<Client> = parts.into_values().filter_map(|part| part.client).collect();
         clients.iter().for_each(|client| client.stop.cancel());
+        self.calendar.shutdown().await;
         join_all(clients.into_iter().map(|client| client.task)).await;
     }
 
@@ -187,60 +196,4 @@ async fn run_client(
         mqtt::run(name.clone(), settings, deliveries, health.clone(), stop.clone())
     };
     keep_alive(&name, run, &health, &stop, REVIVAL).await;
-}
-
-/// Runs a source until it ends by itself. One that panics begins anew after `pause`: what it had not
-/// acknowledged its broker sends again, and without it no event would come any more.
-async fn keep_alive<F>(
-    name: &str,
-    run: impl Fn() -> F,
-    health: &watch::Sender<Health>,
-    stop: &CancellationToken,
-    pause: Duration,
-) where
-    F: Future<Output = ()> + Send + 'static,
-{
-    while let Err(ended) = spawn::task("mqtt source", run()).await {
-        tracing::error!(source = name, %ended, "the source failed inside; it begins anew");
-        health.send_modify(|health| {
-            health.ok = false;
-            health.state = "failed inside".to_owned();
-            health.since = clock::wall_time();
-            health.error = Some("a bug of the worker; its log says where".to_owned());
-            health.failures = health.failures.saturating_add(1);
-        });
-        tokio::select! {
-            () = stop.cancelled() => return,
-            () = tokio::time::sleep(pause) => {}
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-    use std::sync::atomic::{AtomicU32, Ordering};
-
-    use super::*;
-
-    #[tokio::test]
-    async fn a_source_that_panics_is_reported_and_begins_anew() {
-        let (health, seen) = watch::channel(Health {
-            name: "plant".to_owned(),
-            kind: "mqtt".to_owned(),
-            ok: true,
-            state: "connected".to_owned(),
-            since: clock::wall_time(),
-            error: None,
-            failures: 0,
-        });
-        let runs = Arc::new(AtomicU32::new(0));
-        let run = || {
-            let runs = Arc::clone(&runs);
-            async move { assert!(runs.fetch_add(1, Ordering::Relaxed) > 0, "a bug") }
-        };
-        keep_alive("plant", run, &health, &CancellationToken::new(), Duration::ZERO).await;
-        assert_eq!(runs.load(Ordering::Relaxed), 2);
-        assert!(!seen.borrow().ok && seen.borrow().state == "failed inside");
-    }
 }

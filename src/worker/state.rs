@@ -20,6 +20,7 @@ use crate::upload::Storages;
 
 use super::request::{DeleteAnswer, NotCreated, RedriveAnswer, ReloadAnswer};
 use super::retention;
+use super::rules::ToPreview;
 use super::sources::Sources;
 
 /// The way back of a capture that somebody asks for.
@@ -43,6 +44,8 @@ pub(super) enum Prepared {
     },
     /// A configuration, or why it does not load.
     Reloaded(Result<Box<Fresh>, Vec<String>>),
+    /// A payload that somebody wants explained.
+    Explained(ToPreview),
     /// What retention has removed.
     Swept(retention::Swept),
 }
@@ -78,6 +81,8 @@ pub(super) struct Loop {
     pub(super) acting: watch::Sender<(Watched, Stamps)>,
     pub(super) reload: Reload,
     pub(super) upkeep: Upkeep,
+    /// Payloads that are being explained.
+    pub(super) explaining: usize,
     pub(super) spool: PathBuf,
     /// The disk of the spool when it was last looked at.
     pub(super) space: Option<Space>,

@@ -14,6 +14,9 @@ use super::tree;
 /// The largest file that is read, in bytes: a thousand rules take a tenth of it.
 const MAX_FILE_BYTES: u64 = 4 << 20;
 
+/// The most characters of a source line that are shown.
+const MAX_SHOWN_CHARS: usize = 120;
+
 /// The most problems that are told of one file: who has more mends these first.
 const MAX_PROBLEMS: usize = 50;
 
@@ -88,14 +91,45 @@ impl File {
     /// A problem at a place in this file.
     pub fn problem(&self, place: Place, message: impl Into<String>) -> Problem {
         let line = usize::try_from(place.line).unwrap_or(usize::MAX).saturating_sub(1);
+        let line = without_credentials(lines(&self.text).nth(line).unwrap_or_default());
+        let (source_line, caret) = excerpt(&line, place.column);
         Problem {
             file: self.path.clone(),
             place: Some(place),
-            source_line: without_credentials(self.text.lines().nth(line).unwrap_or_default()),
+            source_line,
+            caret,
             message: message.into(),
             hint: None,
         }
     }
+}
+
+/// The lines of a text as YAML counts them: a carriage return alone ends one too.
+fn lines(text: &str) -> impl Iterator<Item = &str> {
+    let mut rest = Some(text);
+    std::iter::from_fn(move || {
+        let text = rest?;
+        let Some(end) = text.find(['\n', '\r']) else {
+            return rest.take();
+        };
+        let ending = if text[end..].starts_with("\r\n") { 2 } else { 1 };
+        rest = Some(&text[end + ending..]);
+        Some(&text[..end])
+    })
+}
+
+/// The part of a line around a column, and the column in it. A line may be all of the file, and the
+/// problems in it many: none of them holds it whole.
+fn excerpt(line: &str, column: u32) -> (String, usize) {
+    let line = line.trim_end();
+    let column = usize::try_from(column).unwrap_or(usize::MAX).saturating_sub(1);
+    let from = if line.chars().nth(MAX_SHOWN_CHARS).is_none() {
+        0
+    } else {
+        let chars = line.chars().count();
+        column.saturating_sub(MAX_SHOWN_CHARS / 2).min(chars.saturating_sub(MAX_SHOWN_CHARS))
+    };
+    (line.chars().skip(from).take(MAX_SHOWN_CHARS).collect(), column.saturating_sub(from))
 }
 
 /// A line to be shown: what stands in an address before `@` is a user and a password. As many stars

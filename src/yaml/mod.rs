@@ -14,6 +14,7 @@ mod fault;
 mod file;
 mod placed;
 mod problem;
+mod schema;
 #[cfg(test)]
 mod tests;
 mod tree;
@@ -22,3 +23,4 @@ pub use crate::nearest::did_you_mean;
 pub use file::File;
 pub use placed::{List, Named, Placed, Version};
 pub use problem::{Place, Problem};
+pub use schema::schema_of;

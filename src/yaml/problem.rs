@@ -3,9 +3,6 @@
 use std::fmt;
 use std::path::PathBuf;
 
-/// The most characters of a source line that are shown.
-const MAX_SHOWN_CHARS: usize = 120;
-
 /// The most characters of a message that are shown: it may quote what the file says.
 const MAX_MESSAGE_CHARS: usize = 1_000;
 
@@ -28,8 +25,10 @@ pub struct Problem {
     pub file: PathBuf,
     /// Absent where the file as a whole is the problem.
     pub place: Option<Place>,
-    /// The line that [`place`](Self::place) points at, without its line break.
+    /// The line that [`place`](Self::place) points at, or the part of a long one around it.
     pub source_line: String,
+    /// How many characters of it stand before the place.
+    pub caret: usize,
     pub message: String,
     /// What to do about it, where that is not plain from the message.
     pub hint: Option<String>,
@@ -42,6 +41,7 @@ impl Problem {
             file: file.into(),
             place: None,
             source_line: String::new(),
+            caret: 0,
             message: message.into(),
             hint: None,
         }
@@ -69,8 +69,7 @@ impl fmt::Display for Problem {
         let Some(place) = self.place else {
             return Ok(());
         };
-        let column = usize::try_from(place.column).unwrap_or(usize::MAX).saturating_sub(1);
-        let (line, caret) = excerpt(&self.source_line, column);
+        let (line, caret) = (printed(&self.source_line), self.caret);
         let number = place.line.to_string();
         writeln!(f)?;
         writeln!(f, "  {number} | {line}")?;
@@ -78,21 +77,15 @@ impl fmt::Display for Problem {
     }
 }
 
-/// The part of a line around a column, and the column in it.
-fn excerpt(line: &str, column: usize) -> (String, usize) {
-    let chars: Vec<char> = line.trim_end().chars().collect();
-    let from = if chars.len() <= MAX_SHOWN_CHARS {
-        0
-    } else {
-        column.saturating_sub(MAX_SHOWN_CHARS / 2).min(chars.len() - MAX_SHOWN_CHARS)
-    };
-    // One column for each character, or the caret would point beside the place.
-    let shown = chars.iter().skip(from).take(MAX_SHOWN_CHARS).map(|c| match c {
+/// A line as a terminal prints it: one column for each character, or the caret would point beside
+/// the place.
+fn printed(line: &str) -> String {
+    let shown = line.chars().map(|c| match c {
         '\t' => ' ',
         c if c.is_control() => '\u{fffd}',
-        c => *c,
+        c => c,
     });
-    (shown.collect(), column.saturating_sub(from))
+    shown.collect()
 }
 
 /// A text that a terminal only prints: control characters escaped, cut at `max` characters.
@@ -115,15 +108,13 @@ fn printable(text: &str, max: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::yaml::File;
 
     fn problem(source_line: &str, column: u32) -> Problem {
-        Problem {
-            file: "net.yaml".into(),
-            place: Some(Place { line: 12, column }),
-            source_line: source_line.to_owned(),
-            message: "unknown key `x`".to_owned(),
-            hint: Some("did you mean `y`?".to_owned()),
-        }
+        let text = format!("{}{source_line}", "\n".repeat(11));
+        File::new("net.yaml", text)
+            .problem(Place { line: 12, column }, "unknown key `x`")
+            .with_hint("did you mean `y`?")
     }
 
     #[test]

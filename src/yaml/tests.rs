@@ -267,3 +267,98 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_line_ends_where_yaml_ends_it() {
+    for ending in ["\n", "\r\n", "\r"] {
+        let text = ["version: 1", "", "items: []", "itmes: 1", ""].join(ending);
+        let (_, problems) = File::new("a.yaml", text).read::<Root>();
+        assert_eq!(problems[0].place, Some(Place { line: 4, column: 1 }), "{ending:?}");
+        assert_eq!(problems[0].source_line, "itmes: 1", "{ending:?}");
+    }
+}
+
+/// The most that a document may take to be refused or read, unoptimised on a busy machine.
+const SOON: std::time::Duration = std::time::Duration::from_secs(20);
+
+/// Reads a document and says how long it took and what the problems are.
+fn bomb(what: &str, text: &str) -> Vec<Problem> {
+    let begin = crate::clock::boot_time();
+    let (_, problems) = File::new("a.yaml", text).read::<Root>();
+    let took = crate::clock::boot_time().since(begin);
+    println!("{took:>10.1?} {what}: {}", problems.first().map_or("", |problem| &problem.message));
+    assert!(took < SOON, "{what}: {took:?}");
+    assert!(!problems.is_empty() && problems.len() <= 100, "{what}: {} problems", problems.len());
+    let lines = u32::try_from(text.lines().count().max(1)).unwrap();
+    for problem in &problems {
+        let place = problem.place.unwrap_or_else(|| panic!("{what}: {problem}"));
+        assert!(place.line <= lines + 1, "{what}: {problem}");
+        assert!(problem.to_string().len() < 10_000, "{what}");
+    }
+    problems
+}
+
+/// 4 MiB, the most that is read of a file.
+fn filled(with: &str) -> String {
+    with.repeat((4 << 20) / with.len())
+}
+
+#[test]
+fn bombs_end_soon_with_a_place() {
+    let laughs: String = (1..30)
+        .map(|n| format!("a{n}: &a{n} [{}]\n", vec![format!("*a{}", n - 1); 9].join(", ")))
+        .collect();
+    let held = format!(
+        "a: {}{}{}",
+        (0..30).map(|n| format!("&a{n} [")).collect::<String>(),
+        "1, ".repeat(190_000),
+        "]".repeat(30)
+    );
+    let texts_held = format!(
+        "a: {}'{}'{}",
+        (0..30).map(|n| format!("&a{n} [")).collect::<String>(),
+        "x".repeat(1 << 20),
+        "]".repeat(30)
+    );
+    for (what, text) in [
+        ("laughs", format!("a0: &a0 [lol]\n{laughs}")),
+        ("many anchors that hold much", held),
+        ("many anchors that hold much text", texts_held),
+        ("itself", "a: &a [*a]".to_owned()),
+        ("text unfolded", format!("a: &a '{}'\nb: [{}]", "x".repeat(1 << 20), "*a, ".repeat(100))),
+        ("flow lists", filled("[")),
+        ("flow mappings", filled("{")),
+        ("flow pairs", filled("[a: ")),
+        ("block lists", filled("- ")),
+        ("complex keys", filled("? ")),
+        (
+            "mappings below each other",
+            (0..2_000).map(|n| format!("{}a:\n", " ".repeat(n))).collect(),
+        ),
+        ("one text", filled("x")),
+        ("one text that does not end", format!("a: '{}", filled("x"))),
+        ("one block of text", format!("a: |\n{}", filled("  x\n"))),
+        ("one key", format!("{}: 1", filled("x"))),
+        ("many keys", (0..300_000).map(|n| format!("k{n}: 1\n")).collect()),
+        ("one key many times", filled("a: 1\n")),
+        ("one key many times in a line", format!("{{{}}}", "a: 1, ".repeat(90_000))),
+        ("many mistakes in a line", format!("{{items: [{}]}}", "{x: 1}, ".repeat(40_000))),
+        ("values", format!("[{}]", filled("1,"))),
+        ("anchors", filled("&a ")),
+        ("aliases", filled("*a ")),
+        ("tags", filled("!a ")),
+        ("directives", filled("%a b\n")),
+        ("documents", filled("---\n")),
+        ("quotes", filled("\"")),
+        ("escapes", format!("a: \"{}", filled("\\x41"))),
+        ("tabs", filled("\t") + "x"),
+        ("colons", filled(":")),
+        ("dashes", filled("-")),
+        ("brackets closed", filled("]")),
+        ("lines of text", filled("x\n")),
+        ("comments", filled("# x\n") + "a: 1"),
+        ("zeros", filled("\0")),
+    ] {
+        bomb(what, &text);
+    }
+}

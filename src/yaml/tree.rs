@@ -16,6 +16,9 @@ const MAX_NODES: u32 = 200_000;
 /// The most text of one document, copies included, in bytes.
 const MAX_TEXT_BYTES: usize = 8 << 20;
 
+/// The most repeated keys that are told of one document: who has more mends these first.
+const MAX_REPEATED: usize = 50;
+
 /// How deep nodes may nest; the deepest form that is known to anybody has 8.
 const MAX_DEPTH: usize = 32;
 
@@ -55,6 +58,17 @@ impl Node {
             if matches!(text.as_str(), "" | "~" | "null" | "Null" | "NULL"))
     }
 
+    /// How much text it and its descendants hold.
+    fn text_bytes(&self) -> usize {
+        match &self.content {
+            Content::Scalar { text, .. } => text.len(),
+            Content::List(items) => items.iter().map(Self::text_bytes).sum(),
+            Content::Mapping(entries) => {
+                entries.iter().map(|(key, value)| key.text_bytes() + value.text_bytes()).sum()
+            }
+        }
+    }
+
     /// What it is, for "expected a list, found ...".
     pub(super) fn describe(&self) -> String {
         match &self.content {
@@ -76,7 +90,17 @@ pub(super) fn build(
 ) -> Result<Option<Node>, (Place, Fault)> {
     let options = serde_yaml::granit_parser::options! { emit_comments: false };
     let events = Parser::new_from_str_with_options(text, options);
-    Builder { events, anchors: HashMap::new(), next_id: 0, text_bytes: 0, faults }.document()
+    let anchors = HashMap::new();
+    let mut builder = Builder {
+        events,
+        anchors,
+        anchored: 0,
+        anchored_bytes: 0,
+        next_id: 0,
+        text_bytes: 0,
+        faults,
+    };
+    builder.document()
 }
 
 type Failed = (Place, Fault);
@@ -86,6 +110,10 @@ struct Builder<'t, 'f> {
     events: Events<'t>,
     /// Nodes with an anchor, by the parser's number for it.
     anchors: HashMap<usize, Node>,
+    /// How many nodes these hold, those of anchors within anchors as often as they are held.
+    anchored: u32,
+    /// How much text these hold, in bytes.
+    anchored_bytes: usize,
     next_id: u32,
     text_bytes: usize,
     faults: &'f mut Vec<Failed>,
@@ -154,7 +182,7 @@ impl<'t> Builder<'t, '_> {
         let node = Node { id, last_id: self.next_id - 1, place, content };
         // The parser counts anchors from 1.
         if anchor > 0 {
-            self.anchors.insert(anchor, node.clone());
+            self.keep(anchor, &node)?;
         }
         Ok(node)
     }
@@ -186,12 +214,28 @@ impl<'t> Builder<'t, '_> {
             if let Some(first) = seen.get(text) {
                 let fault = Fault::new(format!("the key `{text}` is given twice"))
                     .hint(format!("it was first given on line {}", first.line));
-                self.faults.push((key.place, fault));
+                if self.faults.len() < MAX_REPEATED {
+                    self.faults.push((key.place, fault));
+                }
                 continue;
             }
             seen.insert(text.clone(), key.place);
             entries.push((key, value));
         }
+    }
+
+    /// Keeps a copy of a node for its aliases, within the same bounds as what is unfolded.
+    fn keep(&mut self, anchor: usize, node: &Node) -> Result<(), Failed> {
+        self.anchored = self.anchored.saturating_add(node.last_id - node.id + 1);
+        self.anchored_bytes = self.anchored_bytes.saturating_add(node.text_bytes());
+        if self.anchored > MAX_NODES || self.anchored_bytes > MAX_TEXT_BYTES {
+            let fault = Fault::new(format!(
+                "more than {MAX_NODES} values or {MAX_TEXT_BYTES} bytes have an anchor"
+            ));
+            return Err((node.place, fault.hint("remove anchors that no alias names")));
+        }
+        self.anchors.insert(anchor, node.clone());
+        Ok(())
     }
 
     /// A copy of an anchored node. Its places stay where it is written: that is where one mends it.

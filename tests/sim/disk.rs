@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use hindsight::clock::WallTime;
 use hindsight::model::{
-    Body, Capture, CaptureId, Change, Decision, Delivery, Group, GroupKey, Kind, Notice, NoticeId,
-    Outcome, Saved, SealedFile, Suppression, Transfer, Unsaid,
+    Begun, Body, Capture, CaptureId, Change, Decision, Delivery, Group, GroupKey, Kind, Notice,
+    NoticeId, Outcome, Saved, SealedFile, Suppression, Transfer, Unsaid, Waiting,
 };
 
 /// Closed captures that are kept: few, so that names come free while a history goes on.
@@ -16,6 +16,17 @@ pub(crate) struct Disk {
     pub(crate) captures: BTreeMap<CaptureId, Capture>,
     pub(crate) notices: BTreeMap<NoticeId, Notice>,
     pub(crate) groups: BTreeMap<GroupKey, Group>,
+    pub(crate) waiting: BTreeMap<GroupKey, Waiting>,
+    pub(crate) seen: BTreeMap<GroupKey, Vec<WallTime>>,
+    pub(crate) begun: Vec<Begun>,
+    /// What was decided on what came due, by rule.
+    pub(crate) came_due: Vec<(String, Decision)>,
+    /// How often the proposal of a group that waits was written.
+    pub(crate) proposals_written: usize,
+    /// Captures of the rule that may make only so many.
+    limited: usize,
+    /// Captures of the rule that waits for its time.
+    held: usize,
     pub(crate) transfers: BTreeMap<(CaptureId, u32), Transfer>,
     pub(crate) sessions: BTreeSet<String>,
     pub(crate) unsaid: BTreeMap<(Kind, String), Unsaid>,
@@ -29,15 +40,33 @@ pub(crate) struct Disk {
 impl Disk {
     /// One transaction. Returns the captures that are kept no more.
     pub(crate) fn commit(&mut self, changes: Vec<Change>) -> Vec<CaptureId> {
+        let before = self.came_due.len() + self.outcomes.len();
+        let mut ended = Vec::new();
         for change in changes {
+            if let Change::WaitingGone(group) = &change {
+                let row = self.waiting.get(group).expect("a row that goes was there");
+                // Events that count for `times` alone are forgotten without a word.
+                if row.proposal.policy.times.is_none() {
+                    ended.push(row.proposal.plan.rule.clone());
+                }
+            }
             self.write(change);
         }
+        if before == self.came_due.len() + self.outcomes.len() {
+            assert_eq!(ended, [""; 0], "a wait ended without a reason");
+        }
+        let waited = self
+            .came_due
+            .iter()
+            .filter(|(rule, decision)| rule == "for" && matches!(decision, Decision::Capture(_)));
+        assert_eq!(waited.count(), self.held, "a capture did not wait");
+        assert_eq!(self.begun.len(), self.limited, "begins and captures differ");
         let freed = self.prune();
         let names: BTreeSet<_> = self.captures.values().map(|capture| &capture.name).collect();
         assert_eq!(names.len(), self.captures.len(), "two captures have one name");
         self.check_sums(Kind::Suppressed, |decision| match decision {
-            Decision::Suppressed(why) => *why != Suppression::Resolved,
-            Decision::Expired { .. } | Decision::Refused(_) => true,
+            Decision::Suppressed(why) => !matches!(why, Suppression::Resolved | Suppression::Unmet),
+            Decision::Expired { .. } | Decision::Refused(_) | Decision::DryRun => true,
             _ => false,
         });
         self.check_sums(Kind::UpstreamLoss, |decision| *decision == Decision::UpstreamLoss);
@@ -51,6 +80,9 @@ impl Disk {
             Change::Capture(capture) => {
                 if !self.captures.contains_key(&capture.id) {
                     self.began.push(capture.created_at);
+                    self.limited += usize::from(capture.plan.rule == "limited");
+                    assert_ne!(capture.plan.rule, "trial", "a trial captures nothing");
+                    self.held += usize::from(capture.plan.rule == "for");
                 }
                 drop(self.captures.insert(capture.id.clone(), *capture));
             }
@@ -62,6 +94,17 @@ impl Disk {
             Change::Notice(notice) => drop(self.notices.insert(notice.id.clone(), *notice)),
             Change::Group(group) => drop(self.groups.insert(group.key.clone(), group)),
             Change::GroupClosed(key) => drop(self.groups.remove(&key)),
+            Change::Waiting(waiting) => {
+                self.proposals_written += 1;
+                drop(self.waiting.insert(waiting.proposal.group.clone(), *waiting));
+            }
+            Change::Seen { group, at } => drop(self.seen.insert(group, at)),
+            Change::WaitingGone(group) => {
+                self.waiting.remove(&group);
+                self.seen.remove(&group);
+            }
+            Change::CameDue { rule, decision, .. } => self.came_due.push((rule, decision)),
+            Change::Begun(begun) => self.begun.push(begun),
             Change::Transfer(transfer) => {
                 let key = (transfer.capture.clone(), transfer.index);
                 drop(self.transfers.insert(key, *transfer));
@@ -90,7 +133,9 @@ impl Disk {
     /// Every event that a summary is for is in one notice, or in what is still to be said: a crash
     /// neither doubles nor forgets it.
     fn check_sums(&self, kind: Kind, is_counted: impl Fn(&Decision) -> bool) {
-        let happened = self.outcomes.iter().filter(|outcome| is_counted(&outcome.decision)).count();
+        let outcomes = self.outcomes.iter().map(|outcome| &outcome.decision);
+        let decisions = outcomes.chain(self.came_due.iter().map(|(_, decision)| decision));
+        let happened = decisions.filter(|decision| is_counted(decision)).count();
         let said: u64 = self.summaries(kind).map(|notice| events_of(&notice.body)).sum();
         let unsaid = self.unsaid.values().filter(|unsaid| unsaid.kind == kind);
         let unsaid: u64 = unsaid.flat_map(|unsaid| unsaid.counts.values()).sum();
@@ -112,6 +157,9 @@ impl Disk {
             captures: captures.filter(|capture| capture.has_work()).cloned().collect(),
             notices: self.notices.values().filter(waiting).cloned().collect(),
             groups: self.groups.values().cloned().collect(),
+            waiting: self.waiting.values().cloned().collect(),
+            seen: self.seen.clone(),
+            begun: self.begun.clone(),
             began: self.began.clone(),
             transfers: self.transfers.values().cloned().collect(),
             sessions: self.sessions.clone(),

@@ -14,6 +14,8 @@
 
 mod disk;
 mod nouns;
+mod promises;
+mod waiting;
 mod world;
 
 use std::collections::BTreeMap;
@@ -25,14 +27,15 @@ use hindsight::session::{Failure, Input, NotCreated, Redriven};
 use nouns::{LIMIT, space};
 use world::{Task, World};
 
-/// A history of events in three groups, of what people do and of what the disk and the broker do,
+/// A history of events in nine groups, of what people do and of what the disk and the broker do,
 /// with everything else in between.
 fn history(world: &mut World, length: u32) {
     for _ in 0..length {
         let group = world.below(3);
+        let any = world.below(nouns::GROUPS);
         match world.below(16) {
             0 | 1 => {
-                let events = vec![world.event(group), world.event(group)];
+                let events = vec![world.event(any), world.event(any)];
                 world.turn(events);
             }
             2 => {
@@ -65,8 +68,9 @@ fn history(world: &mut World, length: u32) {
             }
             8 => {
                 let news = match group {
-                    0 => world.expired(group),
-                    _ => world.resolved(group),
+                    0 => world.expired(any),
+                    1 if any == nouns::FOR => world.unmet(any),
+                    _ => world.resolved(any),
                 };
                 world.turn(vec![news]);
             }
@@ -123,12 +127,20 @@ fn random_histories_with_many_crashes_keep_every_promise() {
         "a name that is taken",
         "a person who stops a capture",
         "a row that goes",
+        "a wait that ends in a capture",
+        "a wait that ends in a refusal",
         "an upload that goes on",
         "cooldown",
         "disk_ceiling",
+        "dry_run",
         "expired",
+        "extended",
+        "held",
+        "max_captures",
+        "queued",
         "spool_ceiling",
         "the end of an alert",
+        "unmet",
     ] {
         assert!(met.contains_key(what), "no history met {what}");
     }

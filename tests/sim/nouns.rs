@@ -7,7 +7,7 @@ use hindsight::clock::{Now, WallTime};
 use hindsight::filter::Filter;
 use hindsight::model::{
     CaptureId, CapturePlan, Event, EventId, FileForm, GroupKey, IncidentId, Limits, OnResolved,
-    Placing, Policy, Proposal, SealedFile, Status, Verdict,
+    Placing, Policy, Proposal, Quota, SealedFile, Status, Times, Verdict, WhileRunning,
 };
 use hindsight::session::{Ceilings, FreeDisk, Space};
 
@@ -24,6 +24,46 @@ pub(crate) const CEILINGS: Ceilings = Ceilings {
     free_disk: FreeDisk::Bytes(10 * LIMIT),
 };
 
+/// The groups of the histories; those from [`FOR`] on have a rule each that waits, or counts, or is
+/// only tried out.
+pub(crate) const GROUPS: u64 = 9;
+pub(crate) const FOR: u64 = 3;
+pub(crate) const TIMES: u64 = 4;
+pub(crate) const QUEUE: u64 = 5;
+pub(crate) const EXTEND: u64 = 6;
+pub(crate) const TRIAL: u64 = 7;
+pub(crate) const LIMITED: u64 = 8;
+
+/// The rule that takes the events of this group.
+pub(crate) const fn rule(group: u64) -> &'static str {
+    match group {
+        FOR => "for",
+        TIMES => "times",
+        QUEUE => "queue",
+        EXTEND => "extend",
+        TRIAL => "trial",
+        LIMITED => "limited",
+        _ => "rule",
+    }
+}
+
+pub(crate) fn policy(group: u64) -> Policy {
+    let seconds = Duration::from_secs;
+    let usual = Policy { cooldown: seconds(30), ..Policy::default() };
+    match group {
+        FOR => Policy { hold: Some(seconds(20)), ..usual },
+        TIMES => Policy { times: Some(Times { count: 3, within: seconds(40) }), ..usual },
+        QUEUE => Policy { while_running: WhileRunning::Queue, cooldown: seconds(5), ..usual },
+        EXTEND => Policy { while_running: WhileRunning::Extend { up_to: seconds(30) }, ..usual },
+        TRIAL => Policy { dry_run: true, ..usual },
+        LIMITED => {
+            let quota = Quota { count: 2, per: seconds(600) };
+            Policy { max_captures: Some(quota), cooldown: seconds(1), ..usual }
+        }
+        _ => usual,
+    }
+}
+
 /// A disk with so much more free than has to stay so.
 pub(crate) const fn space(more: u64, spool_bytes: u64) -> Space {
     Space { free_bytes: 10 * LIMIT + more, total_bytes: 100 * LIMIT, spool_bytes }
@@ -36,7 +76,7 @@ pub(crate) const fn short(spool_bytes: u64) -> Space {
 
 pub(crate) fn plan(group: u64, event: EventId, event_json: &str, at: WallTime) -> CapturePlan {
     CapturePlan {
-        rule: "rule".to_owned(),
+        rule: rule(group).to_owned(),
         incident: IncidentId::from_text(format!("{group:016x}")),
         event,
         event_name: "Alert".to_owned(),
@@ -79,8 +119,7 @@ pub(crate) fn event(id: EventId, group: u64, at: WallTime) -> (Event, Vec<Verdic
     };
     let plan = plan(group, id, "{}", at);
     let key = group_key(group);
-    let policy = Policy { cooldown: Duration::from_secs(30), ..Policy::default() };
-    let proposal = Proposal { group: key, policy, plan };
+    let proposal = Proposal { group: key, policy: policy(group), plan };
     (event, vec![Verdict::Capture(Box::new(proposal))])
 }
 

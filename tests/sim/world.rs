@@ -7,7 +7,7 @@ use std::time::Duration;
 use hindsight::clock::{BootTime, Now, WallTime};
 use hindsight::model::{
     CaptureId, Change, Decision, Delivery, EventId, Kind, Notice, NoticeId, Receipt, Report,
-    SealedFile, SegmentState, StopReason, Totals, Transfer, Verdict,
+    SealedFile, StopReason, Totals, Transfer, Verdict,
 };
 use hindsight::random::Sequence;
 use hindsight::session::{
@@ -33,7 +33,7 @@ pub(crate) enum Task {
 }
 
 pub(crate) struct World {
-    settings: Settings,
+    pub(crate) settings: Settings,
     pub(crate) machine: Machine,
     pub(crate) disk: Disk,
     pub(crate) tasks: Vec<Task>,
@@ -42,7 +42,7 @@ pub(crate) struct World {
     /// Whether the storage refuses everything for good.
     pub(crate) refuses: bool,
     pub(crate) notified: BTreeMap<NoticeId, u32>,
-    acknowledged: BTreeSet<EventId>,
+    pub(crate) acknowledged: BTreeSet<EventId>,
     /// Every capture that was ever recorded, with how often it was tried again after its end.
     pub(crate) ever: BTreeMap<CaptureId, usize>,
     /// What a history has met, by name: a history that meets nothing proves nothing.
@@ -72,6 +72,7 @@ impl World {
         all.insert(Kind::Started);
         let mut settings = Settings::new(CEILINGS);
         settings.host = "host".to_owned();
+        settings.rules = Some((0..nouns::GROUPS).map(|g| (nouns::rule(g).to_owned(), 0)).collect());
         settings.default_notify = vec!["a".to_owned()];
         settings.notifier_kinds = BTreeMap::from([("b".to_owned(), all)]);
         Self::with(settings, seed, fuse, faults)
@@ -158,9 +159,16 @@ impl World {
                     Decision::Suppressed(why) => {
                         *self.met.entry(why.word()).or_default() += 1;
                     }
-                    Decision::Expired { .. } => *self.met.entry("expired").or_default() += 1,
-                    _ => {}
+                    decision => *self.met.entry(decision.word()).or_default() += 1,
                 },
+                Change::CameDue { decision, .. } => {
+                    let what = match decision {
+                        Decision::Capture(_) => "a wait that ends in a capture",
+                        Decision::Suppressed(_) => "a wait that ends in a refusal",
+                        _ => "a wait that ends otherwise",
+                    };
+                    *self.met.entry(what).or_default() += 1;
+                }
                 _ => {}
             }
         }
@@ -214,6 +222,12 @@ impl World {
                     _ => self.meet("a person who stops a capture"),
                 }
                 self.stop(&capture, reason);
+            }
+            Action::Extend { capture, duration } => {
+                assert!(self.running.contains(&capture), "what has ended is extended");
+                assert!(duration <= Duration::from_secs(30), "{duration:?}");
+                let kept = &self.disk.captures[&capture].plan.limits;
+                assert!(kept.duration >= duration, "a restart would not know of it");
             }
             Action::SealLeftovers { capture, recorded } => {
                 self.tasks.push(Task::Leftovers { capture, recorded });
@@ -417,8 +431,20 @@ impl World {
     pub(crate) fn resolved(&mut self, group: u64) -> Input {
         match self.event(group) {
             Input::Event { event, .. } => {
-                let group = nouns::group_key(group);
-                let verdict = Verdict::Resolved { rule: "rule".to_owned(), group };
+                let rule = nouns::rule(group).to_owned();
+                let verdict = Verdict::Resolved { rule, group: nouns::group_key(group) };
+                Input::Event { event, verdicts: vec![verdict] }
+            }
+            other => other,
+        }
+    }
+
+    /// An event of a group with which the condition of a rule that waits does not hold.
+    pub(crate) fn unmet(&mut self, group: u64) -> Input {
+        match self.event(group) {
+            Input::Event { event, .. } => {
+                let rule = nouns::rule(group).to_owned();
+                let verdict = Verdict::Unmet { rule, group: nouns::group_key(group) };
                 Input::Event { event, verdicts: vec![verdict] }
             }
             other => other,
@@ -519,6 +545,7 @@ impl World {
             if !self.step() && self.tasks.is_empty() {
                 if self.machine.open_captures().count() == 0
                     && self.machine.notices_waiting() == 0
+                    && self.machine.groups_waiting() == 0
                     && self.disk.unsaid.is_empty()
                 {
                     return;
@@ -528,73 +555,5 @@ impl World {
             }
         }
         panic!("the world did not come to rest");
-    }
-
-    pub(crate) fn check(&self) {
-        for event in &self.acknowledged {
-            let outcomes = self.disk.outcomes.iter().filter(|outcome| outcome.event == *event);
-            assert_eq!(outcomes.count(), 1, "event {event}");
-        }
-        assert!(self.disk.sealed.is_empty() && self.disk.open.is_empty(), "a file was left behind");
-        assert!(self.disk.transfers.is_empty(), "an upload that is over is remembered");
-        for capture in self.disk.captures.values() {
-            assert!(capture.state.is_end(), "capture {} is {}", capture.id, capture.state);
-            assert!(!capture.deleted, "the row of deleted {} stays", capture.id);
-            for segment in &capture.segments {
-                // What a crash cut short is not packed, and its object says so.
-                let ending = if segment.file.partial { "-0.pcap" } else { "-0.pcap.zst" };
-                assert!(segment.object.ends_with(ending), "{}", segment.object);
-                let (hash, _) = &self.storage[&segment.object];
-                assert_eq!(*hash, segment.file.sha256);
-                assert_eq!(segment.state, SegmentState::Retired);
-            }
-            let started = self.notices_of(&capture.id, "b", |kind| kind == Kind::Started).count();
-            let wants_started = self.settings.notifier_kinds.contains_key("b");
-            let has_started = capture.held_from.is_some() && wants_started;
-            assert_eq!(started, usize::from(has_started), "beginnings of {}", capture.id);
-        }
-        self.check_ends();
-        self.check_pauses();
-    }
-
-    /// Every capture that there ever was is told of at its end, also one that was deleted.
-    fn check_ends(&self) {
-        let is_end = |kind| matches!(kind, Kind::Completed | Kind::Partial | Kind::Failed);
-        for (id, again) in &self.ever {
-            assert_eq!(self.notices_of(id, "a", |kind| kind == Kind::Started).count(), 0);
-            for notifier in ["a", "b"] {
-                let notices: Vec<_> = self.notices_of(id, notifier, is_end).collect();
-                assert_eq!(notices.len(), 1 + again, "notices of {id} to {notifier}");
-                for notice in &notices {
-                    assert_eq!(notice.delivery, Delivery::Delivered);
-                    assert!(self.notified.contains_key(&notice.id));
-                }
-                let last = notices.last().and_then(|notice| notice.body.capture());
-                if let (Some(last), Some(capture)) = (last, self.disk.captures.get(id)) {
-                    assert_eq!(last.state, capture.state);
-                }
-            }
-        }
-    }
-
-    fn check_pauses(&self) {
-        let at: Vec<_> =
-            self.disk.summaries(Kind::Suppressed).map(|notice| notice.created_at).collect();
-        let far = |pair: &[WallTime]| pair[1].since(pair[0]) >= Duration::from_secs(15 * 60);
-        assert!(at.windows(2).all(far), "summaries of one rule come too often: {at:?}");
-    }
-
-    fn notices_of(
-        &self,
-        id: &CaptureId,
-        notifier: &str,
-        is_kind: impl Fn(Kind) -> bool,
-    ) -> impl Iterator<Item = &Notice> {
-        let of_it = move |notice: &&Notice| {
-            is_kind(notice.kind)
-                && notice.notifier == notifier
-                && notice.body.capture().is_some_and(|about| about.capture == *id)
-        };
-        self.disk.notices.values().filter(of_it)
     }
 }

@@ -201,19 +201,21 @@ impl Output {
             return Ok(());
         }
         let bytes = &self.buffer.bytes()[..count];
-        if let Some(hashing) = &mut self.hashing {
-            // Before they are handed over: the write before them is still under way.
-            hashing.digest.update(bytes);
-        }
         let outcome = match &mut self.hashing {
             Some(hashing) if self.written > 0 => {
+                // While the write before them is under way.
+                hashing.digest.update(bytes);
                 hashing.writer()?.write_pages(&self.file, self.written, &mut self.buffer)
             }
-            Some(_) | None => {
+            hashing => {
                 let outcome = match self.kind {
                     Kind::File => write_at(&self.file, bytes, self.written),
                     Kind::Stream => self.file.as_ref().write_all(bytes),
                 };
+                // Whoever triggers a capture waits for these bytes, and nobody for their hash.
+                if let Some(hashing) = hashing {
+                    hashing.digest.update(bytes);
+                }
                 outcome.map(|()| self.buffer.consume(count))
             }
         };

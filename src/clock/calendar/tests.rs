@@ -46,7 +46,11 @@ fn several_that_fall_into_one_gap_happen_together_at_its_end() {
 }
 
 #[test]
-fn every_hour_goes_on_through_both_passes_in_new_york() {
+fn every_hour_goes_on_as_time_does_in_berlin_and_new_york() {
+    assert_eq!(
+        series("0 30 * * * *", "Europe/Berlin", "2026-03-29T00:00:00Z", 3),
+        ["2026-03-29T00:30Z", "2026-03-29T01:30Z", "2026-03-29T02:30Z"]
+    );
     assert_eq!(
         series("0 30 * * * *", "America/New_York", "2026-11-01T04:00:00Z", 4),
         ["2026-11-01T04:30Z", "2026-11-01T05:30Z", "2026-11-01T06:30Z", "2026-11-01T07:30Z"]
@@ -247,7 +251,10 @@ impl Fields {
                     .skip(1)
                     .take_while(|skipped| *skipped < wall);
             let again = !shown.insert(wall) && self.hours.is_some();
-            if ((self.hold(wall) && !again) || skipped.any(|wall| self.hold(wall))) && minute > 0 {
+            if ((self.hold(wall) && !again)
+                || (self.hours.is_some() && skipped.any(|wall| self.hold(wall))))
+                && minute > 0
+            {
                 found.push(now);
             }
             last = Some(wall);

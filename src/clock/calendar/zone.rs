@@ -57,6 +57,11 @@ impl Zone {
         in_utc(begin - before.fix())
     }
 
+    /// What clocks show at the end of the gap that `wall` is in.
+    pub(super) fn end_of_gap(self, wall: NaiveDateTime) -> Option<NaiveDateTime> {
+        GapInfo::new(&wall, &self.0)?.end.map(|end| end.naive_local())
+    }
+
     /// The last instant at which a clock shows `wall`.
     pub(super) fn last(self, wall: NaiveDateTime) -> Option<WallTime> {
         in_utc(self.0.from_local_datetime(&wall).latest()?.naive_utc())

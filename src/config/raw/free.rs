@@ -1,13 +1,15 @@
 //! How a file says what of a disk stays free.
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::session::FreeDisk;
 use crate::units::Bytes;
 
 /// How much of a file system stays free: `5%`, or a size.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(try_from = "String")]
+#[schemars(with = "String", extend("type" = ["string", "integer"], "pattern" = "^([0-9]+%|[0-9]+(B|KiB|MiB|GiB|TiB|KB|MB|GB)?)$"))]
 pub(in crate::config) struct Free(pub(in crate::config) FreeDisk);
 
 impl TryFrom<String> for Free {

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, Error, MapAccess, Visitor};
@@ -10,7 +11,7 @@ use serde::de::{Deserializer, Error, MapAccess, Visitor};
 use crate::model::Kind;
 use crate::yaml::{List, Named, Placed};
 
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(in crate::config) enum Notifier {
     Mqtt(Box<MqttNotifier>),
@@ -18,7 +19,7 @@ pub(in crate::config) enum Notifier {
     Email(Box<EmailNotifier>),
 }
 
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::config) struct MqttNotifier {
     pub(in crate::config) url: Placed<String>,
@@ -33,7 +34,7 @@ pub(in crate::config) struct MqttNotifier {
     pub(in crate::config) events: Option<Placed<Vec<Placed<Kind>>>>,
 }
 
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::config) struct WebhookNotifier {
     pub(in crate::config) url: Option<Placed<String>>,
@@ -48,7 +49,7 @@ pub(in crate::config) struct WebhookNotifier {
 }
 
 /// A template of ours.
-#[derive(Clone, Copy, Debug, Deserialize)]
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(in crate::config) enum Template {
     CloudEvent,
@@ -57,19 +58,20 @@ pub(in crate::config) enum Template {
 }
 
 /// The value of a header field: a text, or `{ file: PATH }`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, JsonSchema)]
+#[schemars(untagged)]
 pub(in crate::config) enum HeaderText {
     Text(String),
     Secret(HeaderFile),
 }
 
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::config) struct HeaderFile {
     pub(in crate::config) file: Placed<PathBuf>,
 }
 
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::config) struct Signing {
     pub(in crate::config) secret_file: Placed<PathBuf>,
@@ -77,7 +79,7 @@ pub(in crate::config) struct Signing {
     pub(in crate::config) timestamp_header: Option<Placed<String>>,
 }
 
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::config) struct EmailNotifier {
     pub(in crate::config) url: Placed<String>,

@@ -2,19 +2,20 @@
 
 use std::path::PathBuf;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::units::Span;
 use crate::yaml::Placed;
 
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(in crate::config) enum Source {
     Mqtt(Box<MqttSource>),
     Webhook(Box<WebhookSource>),
 }
 
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::config) struct MqttSource {
     pub(in crate::config) url: Placed<String>,
@@ -31,7 +32,7 @@ pub(in crate::config) struct MqttSource {
     pub(in crate::config) max_event_age: Option<Placed<Span>>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 pub(in crate::config) enum Protocol {
     #[serde(rename = "5")]
     V5,
@@ -39,7 +40,7 @@ pub(in crate::config) enum Protocol {
     V311,
 }
 
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::config) struct Topic {
     pub(in crate::config) filter: Placed<String>,
@@ -48,7 +49,7 @@ pub(in crate::config) struct Topic {
     pub(in crate::config) fields: Option<Placed<Fields>>,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(in crate::config) enum Format {
     #[default]
@@ -62,7 +63,7 @@ pub(in crate::config) enum Format {
 }
 
 /// Which fields of a JSON object say what, as dotted paths.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::config) struct Fields {
     pub(in crate::config) name: Option<String>,
@@ -75,7 +76,7 @@ pub(in crate::config) struct Fields {
     pub(in crate::config) annotations: Option<String>,
 }
 
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::config) struct WebhookSource {
     pub(in crate::config) path: Placed<String>,
@@ -89,14 +90,14 @@ pub(in crate::config) struct WebhookSource {
     pub(in crate::config) max_event_age: Option<Placed<Span>>,
 }
 
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::config) struct Basic {
     pub(in crate::config) username: Placed<String>,
     pub(in crate::config) password_file: Placed<PathBuf>,
 }
 
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::config) struct Hmac {
     pub(in crate::config) secret_file: Placed<PathBuf>,
@@ -105,7 +106,7 @@ pub(in crate::config) struct Hmac {
     pub(in crate::config) tolerance: Option<Placed<Span>>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(in crate::config) enum ClientCertificate {
     Required,

@@ -1,15 +1,17 @@
 //! What a file may say of storages.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::path::PathBuf;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, Error, MapAccess, Visitor};
 
 use crate::yaml::Placed;
 
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(in crate::config) enum Storage {
     Directory(Directory),
@@ -18,13 +20,13 @@ pub(in crate::config) enum Storage {
     Http(Http),
 }
 
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::config) struct Directory {
     pub(in crate::config) path: Placed<PathBuf>,
 }
 
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::config) struct Azure {
     pub(in crate::config) account: String,
@@ -41,21 +43,31 @@ pub(in crate::config) struct Azure {
 #[derive(Clone, Debug, Default)]
 pub(in crate::config) struct ManagedIdentity(pub(in crate::config) Identity);
 
-#[derive(Clone, Debug, Default, Deserialize)]
+impl JsonSchema for ManagedIdentity {
+    fn schema_name() -> Cow<'static, str> {
+        "ManagedIdentity".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "anyOf": [{ "const": true }, generator.subschema_for::<Identity>()] })
+    }
+}
+
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::config) struct Identity {
     pub(in crate::config) client_id: Option<String>,
     pub(in crate::config) endpoint: Option<Placed<String>>,
 }
 
-#[derive(Clone, Copy, Debug, Deserialize)]
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(in crate::config) enum Verify {
     Checksum,
     ReadBack,
 }
 
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::config) struct S3 {
     pub(in crate::config) bucket: String,
@@ -69,7 +81,7 @@ pub(in crate::config) struct S3 {
     pub(in crate::config) ca_file: Option<Placed<PathBuf>>,
 }
 
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::config) struct Http {
     pub(in crate::config) url: Placed<String>,

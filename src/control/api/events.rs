@@ -65,12 +65,12 @@ pub(super) async fn send(
     }
 }
 
-fn format(name: Option<&str>) -> Result<Format, Problem> {
+pub(super) fn format(name: Option<&str>) -> Result<Format, Problem> {
     Format::from_name(name.unwrap_or("auto"), json::Mapping::default())
         .map_err(|unknown| Problem::bad_request(unknown.to_string()))
 }
 
-fn source(name: Option<String>) -> Result<String, Problem> {
+pub(super) fn source(name: Option<String>) -> Result<String, Problem> {
     let name = name.unwrap_or_else(|| SOURCE.to_owned());
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
     if name.is_empty() || name.len() > MAX_SOURCE_BYTES || !name.bytes().all(is_plain) {

@@ -11,6 +11,7 @@ mod events;
 mod file;
 mod parts;
 mod query;
+mod rules;
 mod view;
 
 use axum::extract::{RawPathParams, Request, State};
@@ -23,6 +24,7 @@ use axum::{RequestExt as _, Router};
 pub use captures::Captures;
 pub use events::Outcomes;
 pub use parts::{AuditRecords, Recorders, StorageView, Storages};
+pub use rules::Rules;
 pub use view::{
     CaptureError, CaptureView, ErrorCode, Links, PacketCaptureStatus, ProvisioningState,
 };
@@ -70,7 +72,7 @@ const OPEN: [Route; 3] = [
 ];
 
 /// Everything.
-const ROUTES: [Route; 18] = [
+const ROUTES: [Route; 20] = [
     open("/healthz", || get(parts::healthy)),
     open("/readyz", || get(parts::ready)),
     asks("/metrics", Scope::Read, || get(parts::metrics)),
@@ -79,6 +81,8 @@ const ROUTES: [Route; 18] = [
     asks("/v1/recorders", Scope::Read, || get(parts::recorders)),
     asks("/v1/outcomes", Scope::Read, || get(parts::outcomes)),
     asks("/v1/storages", Scope::Read, || get(parts::storages)),
+    asks("/v1/rules", Scope::Read, || get(rules::list)),
+    asks("/v1/rules/explain", Scope::Read, || post(rules::explain)),
     asks("/v1/audit", Scope::Admin, || get(parts::audit)),
     acts("/v1/reload", Scope::Admin, "reload", || post(parts::reload)),
     acts("/v1/events", Scope::Operate, "event.send", || post(events::send)),

@@ -33,6 +33,11 @@ impl Here<'_, '_> {
                 OnRunning::Queue => WhileRunning::Queue,
             },
             dry_run: self.compiler.settings.dry_run || raw.dry_run.unwrap_or(false),
+            from_start: raw
+                .capture
+                .look_back
+                .as_ref()
+                .is_some_and(|given| matches!(given.value, raw::LookBack::From(_))),
         }
     }
 

@@ -84,6 +84,11 @@ impl Placeholder {
         })
     }
 
+    /// The label that fills it.
+    pub(super) fn label(&self) -> &str {
+        &self.label
+    }
+
     /// A value of the type, to check at load what an event would fill in.
     pub(super) fn sample(&self) -> Value {
         self.kind.sample()
@@ -102,7 +107,7 @@ fn is_label(label: &str) -> bool {
 }
 
 /// An event's text as it may be shown: printable ASCII, the rest escaped, cut.
-fn escaped(text: &str) -> String {
+pub(super) fn escaped(text: &str) -> String {
     let mut shown: String =
         text.chars().take(MAX_SHOWN_CHARS).flat_map(char::escape_default).collect();
     if text.chars().nth(MAX_SHOWN_CHARS).is_some() {

@@ -100,13 +100,14 @@ impl Check {
 
     /// What a field, an index, `in`, `size()` or a macro asks: here labels and annotations may stand.
     fn asked(&mut self, expression: &mut Expression) -> Result<Bound, Error> {
-        match &expression.expr {
-            Expr::Ident(name) if PAIRS.contains(&name.as_str()) && !self.is_bound(name) => {
-                let entries = cost::MAX_ENTRIES;
-                Ok(Bound { item: Kind::Text, len: entries, ..Bound::value(Kind::Map) })
-            }
-            _ => self.expression(expression),
+        if let Expr::Ident(name) = &expression.expr
+            && PAIRS.contains(&name.as_str())
+            && !self.is_bound(name)
+        {
+            let len = cost::MAX_ENTRIES;
+            return Ok(Bound { item: Kind::Text, len, ..Bound::value(Kind::Map) });
         }
+        self.expression(expression)
     }
 
     fn select(&mut self, select: &mut SelectExpr) -> Result<Bound, Error> {
@@ -182,9 +183,10 @@ impl Check {
             result.steps,
         ]);
         let (kind, item) = (result.kind, round.item);
-        let (len, size) = match kind {
-            Kind::List => (range.len, range.len.saturating_mul(round.size).saturating_add(1)),
-            _ => (0, 1),
+        let (len, size) = if kind == Kind::List {
+            (range.len, range.len.saturating_mul(round.size).saturating_add(1))
+        } else {
+            (0, 1)
         };
         Ok(Bound { kind, item, steps, size, len })
     }

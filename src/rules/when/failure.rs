@@ -25,6 +25,10 @@ pub(super) fn syntax(message: &str, (_, column): (isize, isize)) -> Error {
 }
 
 /// What went wrong over an event.
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "the crate may add errors; none of the others says more to people"
+)]
 pub(super) fn sentence(error: &ExecutionError) -> String {
     match error {
         ExecutionError::NoSuchKey(key) => {
@@ -55,8 +59,8 @@ pub(super) fn sentence(error: &ExecutionError) -> String {
     }
 }
 
-pub(super) fn no_truth(kind: &str) -> String {
-    format!("it gives {}, not true or false", name(kind))
+pub(super) fn no_truth(value: ValueType) -> String {
+    format!("it gives {}, not true or false", name(kind(value)))
 }
 
 /// An operator or a function that has no meaning for values of these types.

@@ -39,7 +39,12 @@ fn escaped(text: &str, limit: usize) -> String {
 const fn turns_or_breaks(c: char) -> bool {
     matches!(
         c,
-        '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}' | '\u{feff}'
+        '\u{61c}'
+            | '\u{200e}'
+            | '\u{200f}'
+            | '\u{2028}'..='\u{202e}'
+            | '\u{2066}'..='\u{2069}'
+            | '\u{feff}'
     )
 }
 
@@ -51,6 +56,7 @@ mod tests {
     #[test]
     fn what_moves_cursors_or_turns_text_is_escaped_and_the_rest_is_not() {
         assert_eq!(quoted("a\"é\r\n\u{202e}"), "a\"é\\r\\n\\u{202e}");
+        assert_eq!(quoted("\u{61c}"), "\\u{61c}");
     }
 
     proptest! {
