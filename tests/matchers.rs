@@ -69,14 +69,14 @@ const ALERTS: [&[(&str, &str)]; 10] = [
     &[("text", "two lines"), ("instance", "edge")],
 ];
 
-/// What no version takes.
-const REFUSED: [&str; 8] = [
+/// What no version takes. (`a)|(b` is refused by us alone: between the brackets that anchor it, it means
+/// what nobody has written.)
+const REFUSED: [&str; 7] = [
     "severity",
     "= critical",
     "severity ! critical",
     r#"severity = "critical"#,
     r#"severity =~ "(""#,
-    r#"severity =~ "a)|(b""#,
     r#"severity =~ "*a""#,
     "my label = x",
 ];
