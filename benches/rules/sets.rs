@@ -8,6 +8,9 @@ use hindsight::clock::WallTime;
 use hindsight::model::{Event, EventId, FileForm, OnResolved, Status};
 use hindsight::rules::{Defaults, Host, Known, OnMissing, OnRunning, RuleSet, Settings, load};
 
+/// A file has a bound; rules come in several.
+const RULES_OF_A_FILE: u64 = 1_000;
+
 /// What the rules of a set ask of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -61,25 +64,35 @@ impl Kind {
         self == Self::When || (self == Self::Mixed && number % 5 == 4)
     }
 
+    /// As YAML.
+    fn rule(self, number: u64) -> String {
+        let matchers = self.matchers(number);
+        let quoted: Vec<String> = matchers.iter().map(|matcher| format!("'{matcher}'")).collect();
+        let when = match self.has_when(number) {
+            true => "    when: value > 0.05 && labels.env == \"prod\"\n",
+            false => "",
+        };
+        format!(
+            "  - name: rule-{number}\n    match: [{}]\n{when}    group_by: [alertname, instance]\n    \
+             cooldown: 15m\n    capture: {{ filters: [{{ protocol: tcp, remote_ip: \"${{labels.peer | ip}}\", \
+             remote_port: \"443;8000-8999\" }}] }}\n",
+            quoted.join(", ")
+        )
+    }
+
     pub(crate) fn rules(self, size: u64) -> RuleSet {
-        let mut text = "version: 1\nrules:\n".to_owned();
-        for number in 0..size {
-            let quoted: Vec<String> =
-                self.matchers(number).iter().map(|matcher| format!("'{matcher}'")).collect();
-            text.push_str(&format!(
-                "  - name: rule-{number}\n    match: [{}]\n    group_by: [alertname, instance]\n    \
-                 cooldown: 15m\n    capture: {{ filters: [{{ protocol: tcp, remote_ip: \"${{labels.peer | ip}}\", \
-                 remote_port: \"443;8000-8999\" }}] }}\n",
-                quoted.join(", ")
-            ));
-            if self.has_when(number) {
-                text.push_str("    when: value > 0.05 && labels.env == \"prod\"\n");
-            }
-        }
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("rules.yaml");
-        fs::write(&path, text).unwrap();
-        let settings = Settings { paths: vec![path], defaults: defaults(), dry_run: false };
+        for first in (0..size).step_by(usize::try_from(RULES_OF_A_FILE).unwrap()) {
+            let numbers = first..size.min(first + RULES_OF_A_FILE);
+            let rules: String = numbers.map(|number| self.rule(number)).collect();
+            let path = folder.path().join(format!("{first}.yaml"));
+            fs::write(path, format!("version: 1\nrules:\n{rules}")).unwrap();
+        }
+        let settings = Settings {
+            paths: vec![folder.path().to_owned()],
+            defaults: defaults(),
+            dry_run: false,
+        };
         load(&settings, &known()).unwrap_or_else(|problems| panic!("{}", problems[0]))
     }
 
