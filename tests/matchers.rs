@@ -56,7 +56,7 @@ const MATCHERS: [&str; 36] = [
 ];
 
 /// Labels of one alert each.
-const ALERTS: [&[(&str, &str)]; 10] = [
+const ALERTS: [&[(&str, &str)]; 11] = [
     &[("severity", "critical")],
     &[("severity", "warning"), ("team", "net")],
     &[("severity", "crit"), ("team", "web")],
@@ -67,6 +67,7 @@ const ALERTS: [&[(&str, &str)]; 10] = [
     &[("text", "two\nlines")],
     &[("text", "größe"), ("instance", "core-8:")],
     &[("text", "two lines"), ("instance", "edge")],
+    &[("instance", "edge-٣:9100"), ("text", "Größe")],
 ];
 
 /// What no version takes. (`a)|(b` is refused by us alone: between the brackets that anchor it, it means

@@ -6,11 +6,11 @@
 
 use std::collections::BTreeSet;
 
-use regex_syntax::Parser;
 use regex_syntax::hir::literal::{ExtractKind, Extractor, Seq};
 use regex_syntax::hir::{Hir, HirKind};
 
 use crate::rules::matcher::Matcher;
+use crate::rules::pattern::Pattern;
 
 /// The most texts of one demand: a rule has an entry for each.
 const MAX_TEXTS: usize = 64;
@@ -73,7 +73,7 @@ impl Demand {
         if let Some((_label, value)) = matcher.equality() {
             return Self::new(Part::Whole, [value.as_bytes()]).into_iter().collect();
         }
-        let hir = matcher.pattern().and_then(|pattern| Parser::new().parse(pattern).ok());
+        let hir = matcher.pattern().and_then(Pattern::hir);
         hir.map(|hir| Self::of_pattern(&hir)).unwrap_or_default()
     }
 

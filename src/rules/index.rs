@@ -7,6 +7,7 @@
 //! with some hundred patterns, while what a pattern demands is looked up.
 
 use std::collections::{BTreeSet, HashMap};
+use std::hash::{BuildHasherDefault, DefaultHasher, Hasher};
 
 use crate::model::Event;
 use crate::rules::Rule;
@@ -15,6 +16,9 @@ use crate::rules::demand::{Demand, Part};
 /// So few rules are tried and not divided.
 const FEW: usize = 4;
 
+/// An odd number without a pattern in its bits: 2^64 divided by the golden ratio.
+const MIXER: u64 = 0x9e37_79b9_7f4a_7c15;
+
 /// How often rules are divided at most.
 const MAX_DEPTH: usize = 4;
 
@@ -22,11 +26,25 @@ const MAX_DEPTH: usize = 4;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Index(Node);
 
+#[derive(Clone, Debug)]
+enum Node {
+    /// The rules at these positions are tried.
+    One(usize),
+    Some(Vec<usize>),
+    Divided(Box<Divided>),
+}
+
+impl Default for Node {
+    fn default() -> Self {
+        Self::Some(Vec::new())
+    }
+}
+
 #[derive(Clone, Debug, Default)]
-struct Node {
+struct Divided {
     by_source: Vec<Table>,
     by_label: HashMap<String, Vec<Table>>,
-    /// Positions of rules that demand nothing: always tried.
+    /// Positions of rules that demand nothing more: always tried.
     always: Vec<usize>,
 }
 
@@ -36,7 +54,42 @@ struct Table {
     part: Part,
     /// Of the texts, in bytes, each once.
     lengths: BTreeSet<usize>,
-    by_text: HashMap<Box<[u8]>, Node>,
+    /// By a hash of the text: what finds too much costs a try, while the text itself would have to be
+    /// fetched from memory for each look.
+    by_text: HashMap<u64, Node, BuildHasherDefault<AsIs>>,
+}
+
+/// Takes a number that is a hash already.
+#[derive(Clone, Copy, Debug, Default)]
+struct AsIs(u64);
+
+impl Hasher for AsIs {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write_u64(&mut self, number: u64) {
+        self.0 = number;
+    }
+
+    fn write(&mut self, _bytes: &[u8]) {
+        unreachable!("the keys are numbers");
+    }
+}
+
+/// Short texts are most of what is looked up: they are a number already, which is only mixed.
+fn hash(text: &[u8]) -> u64 {
+    let mut short = [0; 8];
+    if let Some(start) = short.get_mut(..text.len()) {
+        start.copy_from_slice(text);
+        let number = u64::from_le_bytes(short) ^ u64::try_from(text.len()).unwrap_or_default();
+        let mixed = u128::from(number) * u128::from(MIXER);
+        let [low, high] = [mixed, mixed >> 64].map(|half| half & u128::from(u64::MAX));
+        return u64::try_from(low ^ high).unwrap_or_default();
+    }
+    let mut hasher = DefaultHasher::new();
+    hasher.write(text);
+    hasher.finish()
 }
 
 /// What a demand is about.
@@ -46,15 +99,19 @@ enum Subject<'r> {
     Label(&'r str),
 }
 
+/// The positions behind one table, before they are divided further.
+#[derive(Debug, Default)]
+struct Group {
+    lengths: BTreeSet<usize>,
+    by_text: HashMap<u64, Vec<usize>>,
+}
+
 /// One demand of a rule.
 #[derive(Debug)]
 struct Asked<'r> {
     subject: Subject<'r>,
     demand: Demand,
 }
-
-/// Positions of rules, by the text that they ask for.
-type Positions<'t> = HashMap<&'t [u8], Vec<usize>>;
 
 impl Index {
     pub(super) fn new(rules: &[Rule]) -> Self {
@@ -90,8 +147,11 @@ impl Node {
         positions: Vec<usize>,
         path: &mut Vec<(Subject<'r>, Part)>,
     ) -> Self {
+        if let ([position], false) = (&positions[..], path.is_empty()) {
+            return Self::One(*position);
+        }
         if !path.is_empty() && (positions.len() <= FEW || path.len() > MAX_DEPTH) {
-            return Self { always: positions, ..Self::default() };
+            return Self::Some(positions);
         }
         // Further down an entry for each of many texts would be one for each pair of texts.
         let is_open = |asked: &&Asked<'r>| {
@@ -112,27 +172,28 @@ impl Node {
             (shares.max().unwrap_or_default(), demand.part, demand.texts.len())
         };
         let mut always = Vec::new();
-        let mut groups: HashMap<(Subject<'r>, Part), Positions<'_>> = HashMap::new();
+        let mut groups: HashMap<(Subject<'r>, Part), Group> = HashMap::new();
         for position in positions {
             match open(position).min_by_key(cost) {
                 None => always.push(position),
                 Some(Asked { subject, demand }) => {
                     let group = groups.entry((*subject, demand.part)).or_default();
                     for text in &demand.texts {
-                        group.entry(text).or_default().push(position);
+                        group.lengths.insert(text.len());
+                        group.by_text.entry(hash(text)).or_default().push(position);
                     }
                 }
             }
         }
-        let mut node = Self { always, ..Self::default() };
+        let mut node = Divided { always, ..Divided::default() };
         for ((subject, part), group) in groups {
             path.push((subject, part));
+            let by_text = group.by_text.into_iter();
             let table = Table {
                 part,
-                lengths: group.keys().map(|text| text.len()).collect(),
-                by_text: group
-                    .into_iter()
-                    .map(|(text, positions)| (text.into(), Self::new(asked, positions, path)))
+                lengths: group.lengths,
+                by_text: by_text
+                    .map(|(text, positions)| (text, Self::new(asked, positions, path)))
                     .collect(),
             };
             path.pop();
@@ -143,9 +204,19 @@ impl Node {
                 }
             }
         }
-        node
+        Self::Divided(Box::new(node))
     }
 
+    fn find(&self, event: &Event, found: &mut Vec<usize>) {
+        match self {
+            Self::One(position) => found.push(*position),
+            Self::Some(positions) => found.extend(positions),
+            Self::Divided(divided) => divided.find(event, found),
+        }
+    }
+}
+
+impl Divided {
     fn find(&self, event: &Event, found: &mut Vec<usize>) {
         found.extend(&self.always);
         search(&self.by_source, &event.source, event, found);
@@ -172,7 +243,7 @@ const FALLING_BACK: [&str; 2] = ["alertname", "severity"];
 fn search(tables: &[Table], value: &str, event: &Event, found: &mut Vec<usize>) {
     for table in tables {
         let look = |piece: &[u8], found: &mut Vec<usize>| {
-            if let Some(node) = table.by_text.get(piece) {
+            if let Some(node) = table.by_text.get(&hash(piece)) {
                 node.find(event, found);
             }
         };

@@ -1,17 +1,7 @@
 //! Alertmanager's matchers: `severity =~ "warning|critical"`.
 
-use regex::{Regex, RegexBuilder};
-
 use crate::model::Event;
-
-/// The most memory that one compiled regex takes, in bytes: enough for some hundred alternatives.
-const MAX_REGEX_BYTES: usize = 256 * 1024;
-
-/// How deep groups of a regex may nest.
-const MAX_REGEX_DEPTH: u32 = 32;
-
-/// What makes a regex match the whole value.
-const ANCHORS: (&str, &str) = ("^(?:", ")$");
+use crate::rules::pattern::{self, Pattern};
 
 /// Operators, those of two characters first.
 const OPERATORS: [&str; 4] = ["=~", "!~", "!=", "="];
@@ -33,12 +23,8 @@ pub(super) enum Error {
     UnknownEscape(char),
     #[error("`{0}` follows the value; write each matcher as an item of its own")]
     TrailingText(String),
-    #[error("the regular expression is not valid: {0}")]
-    BadRegex(String),
-    #[error(
-        "the regular expression is too large: compiled, it takes more than {MAX_REGEX_BYTES} bytes"
-    )]
-    RegexTooLarge,
+    #[error(transparent)]
+    Pattern(#[from] pattern::Error),
 }
 
 /// One condition on one label.
@@ -54,8 +40,7 @@ pub(super) struct Matcher {
 #[derive(Clone, Debug)]
 enum Test {
     Equals(String),
-    /// Anchored at both ends.
-    Matches(Regex),
+    Matches(Pattern),
 }
 
 impl Matcher {
@@ -68,7 +53,7 @@ impl Matcher {
     pub(super) fn accepts(&self, value: &str) -> bool {
         let found = match &self.test {
             Test::Equals(expected) => value == expected,
-            Test::Matches(regex) => regex.is_match(value),
+            Test::Matches(pattern) => pattern.matches(value),
         };
         found != self.negated
     }
@@ -91,12 +76,10 @@ impl Matcher {
         &self.text
     }
 
-    /// The regex that its label has to match, as it was written, where that is what the matcher says.
-    pub(super) fn pattern(&self) -> Option<&str> {
+    /// The pattern that its label has to match, where that is what the matcher says.
+    pub(super) fn pattern(&self) -> Option<&Pattern> {
         match &self.test {
-            Test::Matches(regex) if !self.negated => {
-                regex.as_str().strip_prefix(ANCHORS.0)?.strip_suffix(ANCHORS.1)
-            }
+            Test::Matches(pattern) if !self.negated => Some(pattern),
             Test::Equals(_) | Test::Matches(_) => None,
         }
     }
@@ -122,7 +105,7 @@ impl Matcher {
             OPERATORS.into_iter().find(|o| rest.starts_with(o)).ok_or(Error::NoOperator)?;
         let value = parse_value(rest[operator.len()..].trim(), operator)?;
         let test = match operator {
-            "=~" | "!~" => Test::Matches(anchored(&value)?),
+            "=~" | "!~" => Test::Matches(Pattern::parse(&value)?),
             _ => Test::Equals(value),
         };
         Ok(Self { text: text.to_owned(), label, negated: operator.starts_with('!'), test })
@@ -131,8 +114,7 @@ impl Matcher {
 
 fn parse_value(text: &str, operator: &str) -> Result<String, Error> {
     if !text.starts_with('"') {
-        let is_simple = is_plain(text);
-        return if is_simple {
+        return if is_plain(text) {
             Ok(text.to_owned())
         } else {
             Err(Error::NeedsQuotes(operator.to_owned()))
@@ -162,29 +144,6 @@ fn unquote(text: &str) -> Result<(String, &str), Error> {
         }
     }
     Err(Error::NoEndQuote)
-}
-
-/// Compiles a regex that has to match the whole text.
-fn anchored(pattern: &str) -> Result<Regex, Error> {
-    let build = |pattern: &str| {
-        RegexBuilder::new(pattern)
-            .size_limit(MAX_REGEX_BYTES)
-            .dfa_size_limit(MAX_REGEX_BYTES)
-            .nest_limit(MAX_REGEX_DEPTH)
-            .build()
-    };
-    let refuse = |error: regex::Error| {
-        if matches!(error, regex::Error::CompiledTooBig(_)) {
-            return Error::RegexTooLarge;
-        }
-        // The crate draws a picture of several lines; the last one says what is wrong.
-        let text = error.to_string();
-        let last = text.lines().last().unwrap_or_default();
-        Error::BadRegex(last.trim().trim_start_matches("error: ").to_owned())
-    };
-    // Alone first: `a)|(b` is valid only between the brackets that anchor it.
-    build(pattern).map_err(refuse)?;
-    build(&format!("{}{pattern}{}", ANCHORS.0, ANCHORS.1)).map_err(refuse)
 }
 
 /// Whether a label or a value can stand without quotes. Source: Alertmanager's grammar since 0.27.

@@ -22,6 +22,7 @@ mod limits;
 mod load;
 mod look_back;
 mod matcher;
+mod pattern;
 mod placeholder;
 mod raw;
 mod segments;
