@@ -70,7 +70,8 @@ const ALERTS: [&[(&str, &str)]; 11] = [
     &[("instance", "edge-٣:9100"), ("text", "Größe")],
 ];
 
-/// What no version takes. (`a)|(b` is refused here alone: Alertmanager lets it undo the anchors.)
+/// What no version takes. (`a)|(b` is refused by us alone: between the brackets that anchor it, it means
+/// what nobody has written.)
 const REFUSED: [&str; 7] = [
     "severity",
     "= critical",

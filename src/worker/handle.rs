@@ -13,7 +13,7 @@ use super::request::{
     CreateRequest, DeleteAnswer, NotCreated, RedriveAnswer, ReloadAnswer, Request, Status,
     StopAnswer, StorageCheck,
 };
-use super::rules::RuleView;
+use super::standing::RuleView;
 use super::stored::StoredFile;
 
 /// How long a request waits for the loop before it is given up: a healthy loop answers in

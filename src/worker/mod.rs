@@ -26,6 +26,7 @@ mod run_loop;
 mod settle;
 mod sources;
 mod spool;
+mod standing;
 mod state;
 mod stored;
 mod upkeep;
@@ -41,5 +42,5 @@ pub use request::{
     ConfigurationStatus, CreateRequest, Defaulted, DeleteAnswer, NotCreated, RedriveAnswer,
     ReloadAnswer, Request, SpoolStatus, Status, StopAnswer, StorageCheck,
 };
-pub use rules::{LastView, QuotaView, RuleMode, RuleView};
+pub use standing::{LastView, QuotaView, RuleMode, RuleView};
 pub use stored::{Pieces, StoredFile};

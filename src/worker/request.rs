@@ -14,7 +14,7 @@ use crate::model::{
 use crate::source::Delivery;
 
 use super::explain::{ExplainAnswer, ExplainRequest, NotExplained};
-use super::rules::RuleView;
+use super::standing::RuleView;
 use super::stored::StoredFile;
 
 /// What the outside asks of the run loop.

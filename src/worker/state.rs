@@ -18,9 +18,9 @@ use crate::session::{Input, Machine, Space};
 use crate::source::webhook::Receiver;
 use crate::upload::Storages;
 
+use super::explain::{ExplainAnswer, Explained, NotExplained};
 use super::request::{DeleteAnswer, NotCreated, RedriveAnswer, ReloadAnswer};
 use super::retention;
-use super::rules::ToPreview;
 use super::sources::Sources;
 
 /// The way back of a capture that somebody asks for.
@@ -28,6 +28,16 @@ pub(super) type CreateAsker = oneshot::Sender<Result<Box<Capture>, NotCreated>>;
 
 /// Where to send the answer to a reload.
 pub(super) type ReloadAsker = oneshot::Sender<Result<ReloadAnswer, Vec<String>>>;
+
+/// What a payload was found to be, and who asked.
+#[derive(Debug)]
+pub(super) struct ToPreview {
+    pub(super) events: Result<Vec<Explained>, NotExplained>,
+    pub(super) asker: ExplainAsker,
+}
+
+/// Where to send the answer to an explain.
+pub(super) type ExplainAsker = oneshot::Sender<Result<ExplainAnswer, NotExplained>>;
 
 /// What had to be asked of files, programs or the journal before the machine can be told.
 #[derive(Debug)]
