@@ -13,6 +13,7 @@ use crate::capture::files::{Beginning, Described, Ended, Names, Series, Target, 
 use crate::capture::follow::{Closing, Follow};
 use crate::capture::interface::{self, Interface, Service};
 use crate::capture::line::Line;
+use crate::capture::log::Log;
 use crate::capture::reader::Reader;
 use crate::capture::recorder::Recorder;
 use crate::capture::tap::Tap;
@@ -157,29 +158,45 @@ impl Job {
     }
 
     fn feed(&self, number: u32, name: &str) -> Result<Feed, Error> {
-        let interface = interface::find(name)?;
-        let (tap, program) = match interface.service {
-            Service::Ring { .. } => self.ring(&interface)?,
-            Service::Device => self.device(&interface)?,
+        let mut recorders = self.around.recorders.iter();
+        let recorder = recorders.find(|recorder| recorder.interface() == name);
+        let (tap, program) = match recorder {
+            Some(recorder) => self.recorded(recorder)?,
+            None => {
+                let interface = interface::find(name)?;
+                match interface.service {
+                    Service::Ring { .. } => self.ring(&interface)?,
+                    Service::Device => self.device(&interface)?,
+                }
+            }
         };
         Ok(Feed::new(number, name.to_owned(), tap, program))
+    }
+
+    /// The recorder knows the interface, so that the kernel is asked about it only if the filter wants
+    /// its addresses: whoever triggered the capture waits. One that is gone by now has its past, too.
+    fn recorded(&self, recorder: &Recorder) -> Result<(Tap, Program), Error> {
+        let name = recorder.interface();
+        let local = if self.plan.filter.asks_for_local_addresses() {
+            interface::find(name)?.addresses
+        } else {
+            Vec::new()
+        };
+        let program = self.program(name, &local, LinkType::Ethernet)?;
+        Ok((self.reader(recorder.log()?, None), program))
     }
 
     fn ring(&self, interface: &Interface) -> Result<(Tap, Program), Error> {
         let Interface { name, addresses, .. } = interface;
         let program = self.program(name, addresses, LinkType::Ethernet)?;
-        let around = &self.around;
-        let recorder = around.recorders.iter().find(|recorder| recorder.interface() == name);
-        let (log, private) = match recorder {
-            Some(recorder) => (recorder.log()?, None),
-            None => {
-                let request = private::request(name, &program, around.private);
-                let recorder = Recorder::start(request, &around.budget, false)?;
-                (recorder.log()?, Some(recorder))
-            }
-        };
+        let request = private::request(name, &program, self.around.private);
+        let recorder = Recorder::start(request, &self.around.budget, false)?;
+        Ok((self.reader(recorder.log()?, Some(recorder)), program))
+    }
+
+    fn reader(&self, log: Arc<Log>, private: Option<Recorder>) -> Tap {
         let reader = Reader::new(log, self.plan.from(), self.line.bell());
-        Ok((Tap::Ring { reader, private }, program))
+        Tap::Ring { reader, private }
     }
 
     fn device(&self, interface: &Interface) -> Result<(Tap, Program), Error> {

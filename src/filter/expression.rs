@@ -103,6 +103,13 @@ fn entry_text(entry: &Entry, local: &[IpAddr]) -> String {
     all(vec![protocol, ways, macs_text(&entry.mac)])
 }
 
+/// Whether ports are given and nothing that tells whose they are.
+pub(super) const fn asks_for_local(entry: &Entry) -> bool {
+    let has_local_port = !entry.local_port.is_empty();
+    let has_remote_port = !entry.remote_port.is_empty();
+    entry.local_ip.is_empty() && (has_local_port || (has_remote_port && entry.remote_ip.is_empty()))
+}
+
 /// What holds for a packet whose ends are these; empty where nothing has to.
 fn way_text(entry: &Entry, local: &[IpAddr], local_end: End, remote_end: End) -> String {
     let mut terms = vec![
@@ -114,8 +121,7 @@ fn way_text(entry: &Entry, local: &[IpAddr], local_end: End, remote_end: End) ->
     if terms.iter().all(String::is_empty) {
         return String::new();
     }
-    let told_by_remote = !entry.remote_ip.is_empty() && entry.local_port.is_empty();
-    if entry.local_ip.is_empty() && !told_by_remote && !local.is_empty() {
+    if asks_for_local(entry) && !local.is_empty() {
         let own: Vec<_> = local.iter().copied().map(Addresses::One).collect();
         let (here, there) = (addresses_text(local_end, &own), addresses_text(remote_end, &own));
         terms.push(format!("({here} or not {there})"));
@@ -232,6 +238,24 @@ mod tests {
             "(src port 443 or dst port 443)",
             "no address is known"
         );
+    }
+
+    #[test]
+    fn only_a_filter_of_ports_asks_for_the_addresses_of_the_interface() {
+        let own = ["10.0.0.1".parse().unwrap()];
+        let given = |present: bool, text: &'static str| if present { text } else { "" };
+        for fields in 0_u8..16 {
+            let [a, b, c, d] = [1, 2, 4, 8].map(|bit| fields & bit != 0);
+            let entry = entry(
+                given(a, "10.0.0.1"),
+                given(b, "10.0.0.2"),
+                given(c, "443"),
+                given(d, "8000"),
+            );
+            let filter = Filter { entries: vec![entry], expression: None };
+            let makes_a_difference = filter.expression_for(&own) != filter.expression_for(&[]);
+            assert_eq!(filter.asks_for_local_addresses(), makes_a_difference, "{filter:?}");
+        }
     }
 
     #[test]

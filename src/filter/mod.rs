@@ -122,6 +122,12 @@ impl Filter {
         expression::of(self, local, LinkType::Ethernet)
     }
 
+    /// Whether the addresses of the interface have a say in what is selected (point 3 of what an
+    /// entry means).
+    pub fn asks_for_local_addresses(&self) -> bool {
+        self.entries.iter().any(expression::asks_for_local)
+    }
+
     /// Checks a filter when a rule is loaded: compiles it for Ethernet and no address. Blocks, for
     /// as long as [`compile`] does.
     ///

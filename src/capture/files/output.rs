@@ -1,6 +1,7 @@
 //! Where the bytes of a file go: from an aligned buffer past the page cache to the disk, or as a
-//! stream to whoever reads it. Hashed on the way if somebody wants to verify them, and then written
-//! by a thread beside: hashing and waiting for the disk in turn is slower than a fast link.
+//! stream to whoever reads it. Hashed on the way if somebody wants to verify them, and where there are
+//! many then written by a thread beside: hashing and waiting for the disk in turn is slower than a
+//! fast link.
 //!
 //! Page-cache writes are what a fast capture stalls on. Where the file system refuses direct I/O
 //! the same writes go through the cache. It knows nothing of packets and of names. Invariant: the
@@ -28,14 +29,11 @@ use crate::pcapng::Sink;
 /// and a tenth is gained on small ones; below it the disk's share grows.
 const WRITE_BYTES: usize = 512 * 1024;
 
-/// What the buffers of an output take for bursts of this size, in bytes.
+/// What the buffers of an output take at most for bursts of this size, in bytes: one huge page in
+/// nearly all cases, or two.
 pub(in crate::capture) const fn buffers_bytes(burst: usize, hashed: bool) -> usize {
-    if hashed { 2 * buffer_bytes(burst) } else { buffer_bytes(burst) }
-}
-
-/// One huge page in nearly all cases.
-const fn buffer_bytes(burst: usize) -> usize {
-    (WRITE_BYTES + burst).next_multiple_of(HUGE_PAGE_BYTES)
+    let one = (WRITE_BYTES + burst).next_multiple_of(HUGE_PAGE_BYTES);
+    if hashed { 2 * one } else { one }
 }
 
 /// Files are for the service and its group.
@@ -50,7 +48,10 @@ pub(in crate::capture) struct Output {
     file: Arc<File>,
     kind: Kind,
     path: PathBuf,
+    /// Has room for this many bytes beside those that are written at once.
+    burst: usize,
     buffer: AlignedBuffer,
+    pace: Pace,
     /// Bytes before the buffer, written or on their way; of a file whole pages.
     written: u64,
     hashing: Option<Hashing>,
@@ -63,21 +64,20 @@ pub(in crate::capture) struct Output {
 struct Hashing {
     /// Of the bytes before the buffer.
     digest: Digest,
-    /// Started with the second write: whoever triggers a capture waits for the first.
+    /// None before the pace is [`Pace::Steady`].
     writer: Option<Writer>,
-    /// The size of the writer's own buffer.
-    spare_bytes: usize,
 }
 
-impl Hashing {
-    /// The thread that writes; started where there is none yet.
-    fn writer(&mut self) -> Result<&mut Writer, Error> {
-        let writer = match self.writer.take() {
-            Some(writer) => writer,
-            None => Writer::start(AlignedBuffer::new(self.spare_bytes))?,
-        };
-        Ok(self.writer.insert(writer))
-    }
+/// How much comes. Whoever triggers a capture waits for its first write, and most captures are small:
+/// neither waits for huge pages and for a thread, which pay only where much is to be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Pace {
+    /// Little so far, in a small buffer.
+    Slow,
+    /// It was filled once, which may have been all of the past.
+    Begun,
+    /// In huge pages, and where it is hashed by two threads.
+    Steady,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,10 +105,7 @@ impl Output {
         hashed: bool,
     ) -> Result<Self, Error> {
         let mut output = Self::new(create(&path)?, Kind::File, path, burst);
-        if hashed {
-            let (digest, spare_bytes) = (Digest::default(), buffer_bytes(burst));
-            output.hashing = Some(Hashing { digest, writer: None, spare_bytes });
-        }
+        output.hashing = hashed.then(|| Hashing { digest: Digest::default(), writer: None });
         Ok(output)
     }
 
@@ -118,8 +115,9 @@ impl Output {
     }
 
     fn new(file: File, kind: Kind, path: PathBuf, burst: usize) -> Self {
-        let (file, buffer) = (Arc::new(file), AlignedBuffer::new(buffer_bytes(burst)));
-        Self { file, kind, path, buffer, written: 0, hashing: None, synced: None }
+        let (file, buffer) = (Arc::new(file), AlignedBuffer::small(WRITE_BYTES + burst));
+        let (pace, written, hashing, synced) = (Pace::Slow, 0, None, None);
+        Self { file, kind, path, burst, buffer, pace, written, hashing, synced }
     }
 
     /// Goes on with a new file, after [`finish`](Self::finish).
@@ -200,27 +198,50 @@ impl Output {
         if count == 0 {
             return Ok(());
         }
-        let bytes = &self.buffer.bytes()[..count];
         let outcome = match &mut self.hashing {
-            Some(hashing) if self.written > 0 => {
+            Some(Hashing { digest, writer: Some(writer) }) => {
                 // While the write before them is under way.
-                hashing.digest.update(bytes);
-                hashing.writer()?.write_pages(&self.file, self.written, &mut self.buffer)
+                digest.update(&self.buffer.bytes()[..count]);
+                writer.write_pages(&self.file, self.written, &mut self.buffer)
             }
-            hashing => {
-                let outcome = match self.kind {
-                    Kind::File => write_at(&self.file, bytes, self.written),
-                    Kind::Stream => self.file.as_ref().write_all(bytes),
-                };
-                // Whoever triggers a capture waits for these bytes, and nobody for their hash.
-                if let Some(hashing) = hashing {
-                    hashing.digest.update(bytes);
-                }
-                outcome.map(|()| self.buffer.consume(count))
-            }
+            _ => self.write_here(count),
         };
         outcome.map_err(Error::file("writing", &self.path))?;
         self.written += u64::try_from(count).unwrap_or(u64::MAX);
+        if self.pace != Pace::Steady && count >= WRITE_BYTES {
+            self.speed_up()?;
+        }
+        Ok(())
+    }
+
+    /// Writes so many bytes of the buffer on this thread, and hashes them after that: somebody may wait
+    /// for them, and nobody for their hash.
+    fn write_here(&mut self, count: usize) -> io::Result<()> {
+        let bytes = &self.buffer.bytes()[..count];
+        match self.kind {
+            Kind::File => write_at(&self.file, bytes, self.written)?,
+            Kind::Stream => self.file.as_ref().write_all(bytes)?,
+        }
+        if let Some(Hashing { digest, .. }) = &mut self.hashing {
+            digest.update(bytes);
+        }
+        self.buffer.consume(count);
+        Ok(())
+    }
+
+    /// The buffer was filled; what it takes to write much is made ready the second time.
+    fn speed_up(&mut self) -> Result<(), Error> {
+        if self.pace == Pace::Slow {
+            self.pace = Pace::Begun;
+            return Ok(());
+        }
+        let large = || AlignedBuffer::large(WRITE_BYTES + self.burst);
+        if let Some(Hashing { writer, .. }) = &mut self.hashing {
+            *writer = Some(Writer::start(large())?);
+        }
+        let small = std::mem::replace(&mut self.buffer, large());
+        self.buffer.slot(small.len()).copy_from_slice(small.bytes());
+        self.pace = Pace::Steady;
         Ok(())
     }
 

@@ -140,7 +140,7 @@ mod tests {
     use crate::capture::files::aligned::ALIGNMENT;
 
     fn buffer_of(bytes: &[u8]) -> AlignedBuffer {
-        let mut buffer = AlignedBuffer::new(4 * ALIGNMENT);
+        let mut buffer = AlignedBuffer::small(4 * ALIGNMENT);
         buffer.slot(bytes.len()).copy_from_slice(bytes);
         buffer
     }
@@ -181,8 +181,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a");
         let file = Arc::new(File::create(&path).unwrap());
-        let mut writer = Writer::start(AlignedBuffer::new(64 << 20)).unwrap();
-        let mut buffer = AlignedBuffer::new(64 << 20);
+        let mut writer = Writer::start(AlignedBuffer::large(64 << 20)).unwrap();
+        let mut buffer = AlignedBuffer::large(64 << 20);
         buffer.slot(64 << 20).fill(7);
         writer.write_pages(&file, 0, &mut buffer).unwrap();
         drop(writer);
