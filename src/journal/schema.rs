@@ -17,6 +17,9 @@ const APPLICATION_ID: i64 = 0x4869_6e64;
 /// The write-ahead log is cut back to this size after a checkpoint, in bytes.
 const MAX_IDLE_WAL_BYTES: u64 = 16 * 1024 * 1024;
 
+/// How many pages the write-ahead log may hold before a commit brings it into the database itself.
+pub(super) const AUTOCHECKPOINT_PAGES: u32 = 2000;
+
 /// How many prepared statements stay ready: more than there are texts of statements.
 const STATEMENTS: usize = 64;
 
@@ -213,6 +216,13 @@ fn configure(connection: &Connection) -> rusqlite::Result<()> {
         None,
         "journal_size_limit",
         i64::try_from(MAX_IDLE_WAL_BYTES).unwrap_or(i64::MAX),
+        |_row| Ok(()),
+    )?;
+    // The writer does it earlier, where nobody waits; this bounds the log where that fails.
+    connection.pragma_update_and_check(
+        None,
+        "wal_autocheckpoint",
+        AUTOCHECKPOINT_PAGES,
         |_row| Ok(()),
     )?;
     connection.pragma_update(None, "trusted_schema", false)?;

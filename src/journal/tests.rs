@@ -74,6 +74,26 @@ async fn a_capture_is_found_by_its_id_and_by_its_name() {
 }
 
 #[tokio::test]
+async fn the_log_is_brought_into_the_database_before_a_commit_would_have_to() {
+    const PAGE_BYTES: u64 = 4096;
+    let (_folder, state) = folder();
+    let (journal, _) = Journal::open(&state).unwrap();
+    let size = |name: &str| std::fs::metadata(state.join(name)).unwrap().len();
+    let before = size("journal.db");
+    let mut number = 0;
+    // Much more than the log holds; each batch has some thirty rows, as in a small storm.
+    for _ in 0..800 {
+        let batch = (number..number + 30).map(no_match).collect();
+        journal.commit(batch).await.unwrap();
+        number += 30;
+        // Were a commit to do it, the log would have been this long before.
+        assert!(size("journal.db-wal") < u64::from(schema::AUTOCHECKPOINT_PAGES) * PAGE_BYTES);
+    }
+    assert!(size("journal.db") - before > 900 * PAGE_BYTES);
+    journal.close().await;
+}
+
+#[tokio::test]
 async fn tallies_count_on_when_outcomes_are_removed() {
     let (_folder, state) = folder();
     let kept = Kept { outcomes: 5, rejected: 2, captures: 2, notices: 2, ..Kept::default() };

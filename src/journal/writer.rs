@@ -27,6 +27,15 @@ pub struct Committed {
     pub disk_full: bool,
 }
 
+/// How many pages the log may have gathered, as reckoned by [`pages`], before they are brought into
+/// the database. SQLite's own limit, which counts exactly, is twice that.
+const CHECKPOINT_PAGES: usize = 1000;
+
+/// What a batch takes in the log: a few pages of indices and the rows themselves.
+const fn pages(changes: usize) -> usize {
+    8 + changes / 8
+}
+
 type Answer = oneshot::Sender<Result<Committed, Error>>;
 
 enum Request {
@@ -50,7 +59,7 @@ impl Writer {
         kept: Kept,
     ) -> std::io::Result<Self> {
         let (requests, inbox) = mpsc::channel(WAITING_BATCHES);
-        let store = Store { connection, reserve, kept };
+        let store = Store { connection, reserve, kept, logged_pages: 0 };
         spawn::thread("journal", move || run(store, lock, inbox))?;
         Ok(Self { requests })
     }
@@ -90,6 +99,8 @@ struct Store {
     connection: Connection,
     reserve: Reserve,
     kept: Kept,
+    /// Reckoned, since the last checkpoint.
+    logged_pages: usize,
 }
 
 fn run(mut store: Store, lock: Lock, mut inbox: mpsc::Receiver<Request>) {
@@ -116,12 +127,14 @@ fn run(mut store: Store, lock: Lock, mut inbox: mpsc::Receiver<Request>) {
             drop(lock);
             return;
         }
+        store.checkpoint();
     }
     close(store.connection);
 }
 
 impl Store {
     fn commit(&mut self, changes: &[Change]) -> Result<Committed, Error> {
+        self.logged_pages += pages(changes.len());
         let batch = Batch::of(changes);
         self.transact(|to, kept| {
             batch.write(to, &kept.directories)?;
@@ -155,6 +168,19 @@ impl Store {
         let freed = work(&transaction, &self.kept)?;
         transaction.commit()?;
         Ok(freed)
+    }
+
+    /// Brings the log into the database if it is time. SQLite would do it within a commit, and a capture
+    /// would wait for it some milliseconds; here nobody does. What fails is done again later.
+    fn checkpoint(&mut self) {
+        if self.logged_pages < CHECKPOINT_PAGES {
+            return;
+        }
+        self.logged_pages = 0;
+        let done = self.connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_row| Ok(()));
+        if let Err(error) = done {
+            tracing::warn!(%error, "tidying the journal's log failed; nothing is lost");
+        }
     }
 }
 

@@ -181,7 +181,12 @@ impl Worker {
             }
         });
 
-        let ended = run_loop.run(inbox, halt).await?;
+        // A task, as the sources are: what one of them hands over is mostly taken up on its own thread.
+        let running = spawn::task("run loop", run_loop.run(inbox, halt));
+        let ended = running.await.unwrap_or_else(|error| match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            Err(_cancelled) => unreachable!("nobody cancels the run loop"),
+        })?;
         // One that is still sending is cut off; its notice waits in the journal.
         if let Some(notifiers) = Arc::into_inner(ended.notifiers) {
             settle("notifiers", notifiers.shutdown()).await;
