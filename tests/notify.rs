@@ -59,6 +59,7 @@ fn notice(notifier: &str) -> Notice {
             held: None,
             totals: Totals::default(),
             interfaces: Vec::new(),
+            left_out: vec!["filters[0]: no label client".into()],
             coalesced_events: 3,
             storage: "local".into(),
             files: Vec::new(),

@@ -173,6 +173,7 @@ pub(super) fn notice(n: u64) -> Notice {
             held: None,
             totals: Totals::default(),
             interfaces: Vec::new(),
+            left_out: Vec::new(),
             coalesced_events: 0,
             storage: "local".to_owned(),
             files: Vec::new(),

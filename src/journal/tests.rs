@@ -78,7 +78,7 @@ async fn the_log_is_brought_into_the_database_before_a_commit_would_have_to() {
     const PAGE_BYTES: u64 = 4096;
     let (_folder, state) = folder();
     let (journal, _) = Journal::open(&state).unwrap();
-    let size = |name: &str| std::fs::metadata(state.join(name)).unwrap().len();
+    let size = |name: &str| fs::metadata(state.join(name)).unwrap().len();
     let before = size("journal.db");
     let mut number = 0;
     // Much more than the log holds; each batch has some thirty rows, as in a small storm.

@@ -160,6 +160,9 @@ pub struct AboutCapture {
     /// `packets` is said aloud also when it is 0.
     pub totals: Totals,
     pub interfaces: Vec<InterfaceTotals>,
+    /// What its rule asks for and the event could not fill in, each with the reason.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<String>,
     pub coalesced_events: u64,
     pub storage: String,
     pub files: Vec<File>,

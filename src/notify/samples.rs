@@ -105,6 +105,7 @@ fn capture(state: State, is_full: bool) -> AboutCapture {
             Totals::default()
         },
         interfaces: if is_full { vec![interface] } else { Vec::new() },
+        left_out: if is_full { vec![UNRULY.to_owned()] } else { Vec::new() },
         coalesced_events: u64::from(is_full),
         storage: some("local"),
         files: if is_full { vec![file.clone(), File { link: None, ..file }] } else { Vec::new() },

@@ -157,6 +157,7 @@ fn of_capture(about: &AboutCapture) -> Vec<(&'static str, Option<String>)> {
         ("Incident", given(&about.incident)),
         ("Interfaces", given(&names.join(", "))),
         ("Filter", filter(about)),
+        ("Left out", given(&about.left_out.join("; "))),
         ("Packets", has_ended.then(|| totals.packets.to_string())),
         ("Bytes", has_ended.then(|| Bytes(totals.bytes).rounded())),
         ("Lost", has_ended.then_some(lost)),
@@ -237,9 +238,11 @@ mod tests {
             ..InterfaceTotals::default()
         };
         about.interfaces = vec![with("eth0", "udp"), with("eth1", "")];
+        about.left_out = ["remote_ip", "remote_port"].map(str::to_owned).into();
         let told = facts(&notice);
         let of = |name: &str| &told.iter().find(|fact| fact.name == name).unwrap().value;
         assert_eq!(of("Filter"), "eth0: udp; eth1: none: every packet");
         assert_eq!(of("Interfaces"), "eth0, eth1");
+        assert_eq!(of("Left out"), "remote_ip; remote_port");
     }
 }

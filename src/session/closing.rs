@@ -57,6 +57,7 @@ pub(super) fn body_of(capture: &Capture) -> Body {
         held: window(capture.held_from, held_until),
         totals: capture.totals,
         interfaces: capture.interfaces.clone(),
+        left_out: plan.left_out.clone(),
         coalesced_events: capture.coalesced,
         storage: plan.storage.clone(),
         files: capture.segments.iter().map(file_of).collect(),

@@ -67,6 +67,11 @@ pub const DECISIONS: Counter = Counter(series(
     &["decision"],
     "Outcomes of events, one for each rule that matched, or one where none did.",
 ));
+pub const DUE_DECISIONS: Counter = Counter(series(
+    "hindsight_due_decisions_total",
+    &["decision"],
+    "What was decided when that came which a rule had waited for: the time of `for`, a capture before.",
+));
 pub const CAPTURES: Gauge =
     Gauge(series("hindsight_captures", &["state"], "Captures that have not reached their end."));
 pub const CAPTURES_STOPPED: Counter = Counter(series(
@@ -171,11 +176,12 @@ pub const RELOADS: Counter = Counter(series(
     "Attempts to load the configuration again: ok or failed.",
 ));
 
-const COUNTERS: [Counter; 17] = [
+const COUNTERS: [Counter; 18] = [
     EVENTS_RECEIVED,
     EVENTS_REJECTED,
     RETAINED_IGNORED,
     DECISIONS,
+    DUE_DECISIONS,
     CAPTURES_STOPPED,
     CAPTURES_ENDED,
     PACKETS,

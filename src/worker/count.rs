@@ -28,8 +28,12 @@ pub(super) fn delivery(content: &Content, source: Option<&'static str>) {
 }
 
 pub(super) fn decisions(changes: &[Change]) {
-    for outcome in changes.iter().filter_map(Change::outcome) {
-        metrics::DECISIONS.add(&[outcome.decision.word()], 1);
+    for change in changes {
+        if let Change::CameDue { decision, .. } = change {
+            metrics::DUE_DECISIONS.add(&[decision.word()], 1);
+        } else if let Some(outcome) = change.outcome() {
+            metrics::DECISIONS.add(&[outcome.decision.word()], 1);
+        }
     }
 }
 

@@ -48,7 +48,7 @@ pub(in crate::capture) struct Output {
     file: Arc<File>,
     kind: Kind,
     path: PathBuf,
-    /// Has room for this many bytes beside those that are written at once.
+    /// The most that is put into it between two looks for room, in bytes.
     burst: usize,
     buffer: AlignedBuffer,
     pace: Pace,
