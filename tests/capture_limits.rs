@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use hindsight::capture::Engine;
 use hindsight::clock;
-use hindsight::model::{CapturePlan, Limits, StopReason};
+use hindsight::model::{CaptureId, CapturePlan, Limits, StopReason};
 use support::capture_file::CaptureFile;
 use support::engine::{
     Bench, MUCH, SMALLEST_RING, filtered, from_now_on, limits, numbered, on, plan, recorder,
@@ -140,6 +140,33 @@ fn captures_that_rest_are_extended_and_hold_what_comes_at_last() {
     }
     traffic.stop();
     bench.shut_down();
+}
+
+#[test]
+fn what_stands_by_is_no_capture_before_the_word_and_none_without_it() {
+    under_traffic(|traffic, bench| {
+        traffic.wait_for_more(2_000);
+        let stand_by = |id: &str| {
+            let plan = numbered(plan(SECOND / 5, SECOND / 5));
+            bench.engine.stand_by(CaptureId::from_text(id), id.to_owned(), plan).unwrap()
+        };
+        let (given, withdrawn) = (stand_by("given"), stand_by("withdrawn"));
+        // Meanwhile another one goes all the way.
+        let other = bench.begin("other", numbered(plan(SECOND / 5, SECOND / 5)));
+        let other = bench.end(&other);
+        drop(withdrawn);
+        let files = || std::fs::read_dir(bench.spool.path()).unwrap();
+        let names: Vec<_> = files().map(|file| file.unwrap().path()).collect();
+        assert_eq!(names, [other.path()]);
+        // Its window has passed by now; of the past there is what the ring still holds.
+        given.begin();
+        let given = bench.end(&CaptureId::from_text("given"));
+        assert_eq!((given.reason, given.lost()), (StopReason::TimeExceeded, 0));
+        assert!(given.file().packets > 1_000, "{} packets", given.file().packets);
+        let ends = bench.shut_down();
+        assert!(ends.is_empty(), "{ends:?}");
+        assert_eq!(std::fs::read_dir(bench.spool.path()).unwrap().count(), 2);
+    });
 }
 
 #[test]

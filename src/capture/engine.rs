@@ -1,6 +1,7 @@
 //! The engine's face: recorders that run, captures that begin and stop.
 
 use std::collections::BTreeMap;
+use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -36,6 +37,25 @@ pub struct Engine {
     reports: mpsc::Sender<Report>,
 }
 
+/// A capture that is ready and waits for the word. Dropped without it, there is no capture: no file,
+/// no report.
+#[derive(Debug)]
+#[must_use = "dropped, it is no capture"]
+pub struct Standby {
+    /// None of a capture that runs already.
+    word: Option<SyncSender<()>>,
+}
+
+impl Standby {
+    /// Lets it begin.
+    pub fn begin(self) {
+        // One that failed before the word came reports it itself.
+        if let Some(word) = self.word {
+            word.send(()).unwrap_or_default();
+        }
+    }
+}
+
 #[derive(Debug)]
 struct Running {
     orders: Arc<Orders>,
@@ -62,19 +82,33 @@ impl Engine {
         })
     }
 
-    /// Begins a capture of interfaces into the spool; see [`begin_into`](Self::begin_into).
+    /// Makes a capture of interfaces into the spool ready, so that it begins at once when it may:
+    /// its thread runs and its filter is compiled by then. Never blocks: what goes wrong comes as
+    /// [`Report::Ended`] once it was to begin. A capture that runs already is left alone.
     ///
     /// # Errors
-    /// As there.
+    /// It cannot begin, and no report of it comes: too many run, or there is no thread for it.
+    pub fn stand_by(
+        &self,
+        capture: CaptureId,
+        name: String,
+        plan: CapturePlan,
+    ) -> Result<Standby, Error> {
+        self.stand_by_into(capture, name, plan, Origin::Interfaces, Destination::Spool)
+    }
+
+    /// Begins a capture of interfaces into the spool.
+    ///
+    /// # Errors
+    /// As those of [`stand_by`](Self::stand_by).
     pub fn begin(&self, capture: CaptureId, name: String, plan: CapturePlan) -> Result<(), Error> {
         self.begin_into(capture, name, plan, Origin::Interfaces, Destination::Spool)
     }
 
-    /// Begins a capture. Never blocks: what goes wrong later comes as [`Report::Ended`]. A capture
-    /// that runs already is left alone.
+    /// Begins a capture.
     ///
     /// # Errors
-    /// It did not begin, and no report of it comes: too many run, or there is no thread for it.
+    /// As those of [`stand_by`](Self::stand_by).
     pub fn begin_into(
         &self,
         capture: CaptureId,
@@ -83,10 +117,21 @@ impl Engine {
         origin: Origin,
         destination: Destination,
     ) -> Result<(), Error> {
+        self.stand_by_into(capture, name, plan, origin, destination).map(Standby::begin)
+    }
+
+    fn stand_by_into(
+        &self,
+        capture: CaptureId,
+        name: String,
+        plan: CapturePlan,
+        origin: Origin,
+        destination: Destination,
+    ) -> Result<Standby, Error> {
         let mut jobs = self.jobs();
         jobs.retain(|_capture, running| !running.thread.is_finished());
         if jobs.contains_key(&capture) {
-            return Ok(());
+            return Ok(Standby { word: None });
         }
         if jobs.len() >= MAX_CAPTURES {
             return Err(Error::TooMany { running: jobs.len() });
@@ -105,14 +150,15 @@ impl Engine {
         };
         let ended = Arc::clone(&self.ended);
         let thread_name = format!("cap {capture}");
+        let (word, awaited) = sync_channel(1);
         let body = move || {
-            job.run(destination);
+            job.run(destination, &awaited);
             ended.ring();
         };
         let thread = spawn::thread(&thread_name, body)
             .map_err(|source| Error::Thread { name: thread_name, source })?;
         jobs.insert(capture, Running { orders, thread });
-        Ok(())
+        Ok(Standby { word: Some(word) })
     }
 
     /// Ends a capture now. One that has ended, or never was, is fine.

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::mpsc::Receiver;
 
 use crate::capture::budget::{Budget, Share};
 use crate::capture::device::{Device, Opening};
@@ -24,6 +25,9 @@ use crate::model::{
     CapturePlan, FileFormat, InterfaceTotals, Report, SealedFile, StopReason, Totals,
 };
 
+/// The compiled filter of each interface of a plan, in its order; none for one without a recorder.
+type Programs = Vec<Option<Program>>;
+
 /// What the captures of an engine share.
 #[derive(Debug)]
 pub(super) struct Surroundings {
@@ -31,6 +35,12 @@ pub(super) struct Surroundings {
     pub(super) recorders: Vec<Recorder>,
     pub(super) private: PrivateSettings,
     pub(super) budget: Arc<Budget>,
+}
+
+impl Surroundings {
+    fn recorder(&self, interface: &str) -> Option<&Recorder> {
+        self.recorders.iter().find(|recorder| recorder.interface() == interface)
+    }
 }
 
 /// All that a capture needs.
@@ -60,12 +70,17 @@ impl End {
 }
 
 impl Job {
-    /// Runs the capture to its end, on the calling thread.
-    pub(super) fn run(self, destination: Destination) {
+    /// Runs the capture to its end, on the calling thread, once the word has come. Where nobody gives
+    /// it any more, nothing happens.
+    pub(super) fn run(self, destination: Destination, word: &Receiver<()>) {
         let in_spool = matches!(destination, Destination::Spool);
-        let outcome = catch_unwind(AssertUnwindSafe(|| self.take(destination)));
+        let outcome = catch_unwind(AssertUnwindSafe(|| {
+            let programs = self.programs();
+            word.recv().is_ok().then(|| self.take(programs?, destination)).transpose()
+        }));
         let end = match outcome {
-            Ok(Ok(end)) => end,
+            Ok(Ok(None)) => return,
+            Ok(Ok(Some(end))) => end,
             Ok(Err(error)) => End::failed(reason_of(&error), error.sentence()),
             // The panic's own text has gone to the log by then.
             Err(_panic) => self.salvage(in_spool),
@@ -92,9 +107,9 @@ impl Job {
         end
     }
 
-    fn take(&self, destination: Destination) -> Result<End, Error> {
+    fn take(&self, programs: Programs, destination: Destination) -> Result<End, Error> {
         let begun = clock::now();
-        let mut feeds = self.feeds()?;
+        let mut feeds = self.feeds(programs)?;
         let oldest = feeds.iter().map(|feed| feed.tap().held_from()).min();
         let held_from = oldest.unwrap_or(begun.wall);
         let (mut series, _buffers) = self.series(&feeds, held_from, destination)?;
@@ -149,19 +164,41 @@ impl Job {
         }
     }
 
-    fn feeds(&self) -> Result<Vec<Feed>, Error> {
+    /// Compiles the filter for each interface that is recorded; of others more has to be asked first.
+    fn programs(&self) -> Result<Programs, Error> {
+        let names = match self.origin {
+            Origin::Interfaces => self.plan.interfaces.as_slice(),
+            Origin::File(_) => &[],
+        };
+        let programs = names.iter().map(|name| {
+            let recorder = self.around.recorder(name);
+            recorder.map(|_recorder| self.program_of_recorded(name)).transpose()
+        });
+        programs.collect()
+    }
+
+    /// The recorder knows the interface, so that the kernel is asked about it only if the filter wants
+    /// its addresses: whoever triggered the capture waits. One that is gone by now has its past, too.
+    fn program_of_recorded(&self, name: &str) -> Result<Program, Error> {
+        let local = if self.plan.filter.asks_for_local_addresses() {
+            interface::find(name)?.addresses
+        } else {
+            Vec::new()
+        };
+        self.program(name, &local, LinkType::Ethernet)
+    }
+
+    fn feeds(&self, programs: Programs) -> Result<Vec<Feed>, Error> {
         if let Origin::File(path) = &self.origin {
             return Ok(vec![self.file(path)?]);
         }
-        let numbered = (0_u32..).zip(&self.plan.interfaces);
-        numbered.map(|(number, name)| self.feed(number, name)).collect()
+        let numbered = (0_u32..).zip(self.plan.interfaces.iter().zip(programs));
+        numbered.map(|(number, (name, program))| self.feed(number, name, program)).collect()
     }
 
-    fn feed(&self, number: u32, name: &str) -> Result<Feed, Error> {
-        let mut recorders = self.around.recorders.iter();
-        let recorder = recorders.find(|recorder| recorder.interface() == name);
-        let (tap, program) = match recorder {
-            Some(recorder) => self.recorded(recorder)?,
+    fn feed(&self, number: u32, name: &str, program: Option<Program>) -> Result<Feed, Error> {
+        let (tap, program) = match self.around.recorder(name).zip(program) {
+            Some((recorder, program)) => (self.reader(recorder.log()?, None), program),
             None => {
                 let interface = interface::find(name)?;
                 match interface.service {
@@ -171,19 +208,6 @@ impl Job {
             }
         };
         Ok(Feed::new(number, name.to_owned(), tap, program))
-    }
-
-    /// The recorder knows the interface, so that the kernel is asked about it only if the filter wants
-    /// its addresses: whoever triggered the capture waits. One that is gone by now has its past, too.
-    fn recorded(&self, recorder: &Recorder) -> Result<(Tap, Program), Error> {
-        let name = recorder.interface();
-        let local = if self.plan.filter.asks_for_local_addresses() {
-            interface::find(name)?.addresses
-        } else {
-            Vec::new()
-        };
-        let program = self.program(name, &local, LinkType::Ethernet)?;
-        Ok((self.reader(recorder.log()?, None), program))
     }
 
     fn ring(&self, interface: &Interface) -> Result<(Tap, Program), Error> {

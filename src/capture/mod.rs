@@ -41,7 +41,7 @@ mod window;
 use std::fs::File;
 use std::path::PathBuf;
 
-pub use engine::Engine;
+pub use engine::{Engine, Standby};
 pub use error::Error;
 pub use files::{seal_leftovers, segment_of};
 pub use interface::default_route_interface;

@@ -1,6 +1,7 @@
 //! Carrying out what the machine wants done: each piece of work on a task of its own, its result
 //! back into the loop. How many run at one time the machine bounds.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,6 +10,7 @@ use futures_util::future::join_all;
 use tokio::sync::mpsc;
 use tokio::task::JoinError;
 
+use crate::capture::Standby;
 use crate::model::{
     AboutCapture, Body, Capture, CaptureId, File, Notice, Receipt, Report, Segment, State, Totals,
     Transfer,
@@ -30,23 +32,27 @@ const LINKS_PATIENCE: Duration = Duration::from_secs(10);
 /// How the message of a failure ends that is a bug of ours.
 const PANICKED: &str = "failed inside the worker; its log says where";
 
+/// The captures of one batch that are to begin, or why one cannot.
+pub(super) type Ready = BTreeMap<CaptureId, Result<Standby, capture::Error>>;
+
 impl Loop {
-    /// Starts one action; never waits.
-    pub(super) fn act(&self, action: Action) {
-        match action {
-            Action::Begin(capture) => {
-                let (id, name, rule) =
-                    (capture.id.clone(), capture.name.clone(), capture.plan.rule.clone());
-                let begun = self.engine.begin(id.clone(), capture.name, capture.plan);
-                tracing::info!(capture = %name, rule, "capture begins");
-                if let Err(error) = begun {
-                    let report = Report::refused(id, error.sentence());
-                    let results = self.results.clone();
-                    spawn::task("result", async move {
-                        drop(results.send(Input::Engine(report)).await);
-                    });
-                }
+    /// Has the captures that are to begin get ready, which may go on while the journal is written.
+    pub(super) fn make_ready(&self, actions: &[Action]) -> Ready {
+        let mut ready = Ready::new();
+        for action in actions {
+            if let Action::Begin(capture) = action {
+                let Capture { id, name, plan, .. } = capture.as_ref();
+                let standby = self.engine.stand_by(id.clone(), name.clone(), plan.clone());
+                ready.insert(id.clone(), standby);
             }
+        }
+        ready
+    }
+
+    /// Starts one action; never waits.
+    pub(super) fn act(&self, action: Action, ready: &mut Ready) {
+        match action {
+            Action::Begin(capture) => self.begin(*capture, ready),
             Action::Stop { capture, reason } => self.engine.stop(&capture, reason),
             Action::Extend { capture, duration } => self.engine.extend(&capture, duration),
             Action::SealLeftovers { capture, recorded } => self.seal_leftovers(capture, recorded),
@@ -65,6 +71,19 @@ impl Loop {
                 capture = %notice.body.subject(),
                 "a notice is given up; it will not be sent"
             ),
+        }
+    }
+
+    fn begin(&self, capture: Capture, ready: &mut Ready) {
+        let Capture { id, name, plan, .. } = capture;
+        let begun = ready.remove(&id).map(|standby| standby.map(Standby::begin));
+        tracing::info!(capture = %name, rule = plan.rule, "capture begins");
+        if let Some(Err(error)) = begun {
+            let report = Report::refused(id, error.sentence());
+            let results = self.results.clone();
+            spawn::task("result", async move {
+                drop(results.send(Input::Engine(report)).await);
+            });
         }
     }
 

@@ -200,13 +200,14 @@ impl Loop {
     }
 
     /// Makes the changes durable, then acts, then answers: acting never waits, and a capture that is to
-    /// begin is what somebody waits for.
+    /// begin is what somebody waits for. It gets ready meanwhile; where the commit fails it never was.
     async fn finish(
         &mut self,
         effects: Effects,
         replies: Vec<Reply>,
     ) -> Result<(), journal::Error> {
         let Effects { changes, actions } = effects;
+        let mut ready = self.make_ready(&actions);
         if !changes.is_empty() {
             count::decisions(&changes);
             let began = clock::boot_time();
@@ -219,7 +220,7 @@ impl Loop {
             }
         }
         for action in actions {
-            self.act(action);
+            self.act(action, &mut ready);
         }
         replies.into_iter().for_each(|reply| reply());
         Ok(())
