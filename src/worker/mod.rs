@@ -6,8 +6,9 @@
 //! nothing is acknowledged that the journal does not have. Packets and upload bytes never pass
 //! through it.
 //!
-//! Invariant: a batch's changes are committed before anything else of the batch happens. A commit
-//! that fails ends the worker: what the disk holds is then unknown, and only a restart finds out.
+//! Invariant: a batch's changes are committed before anything of the batch can be seen; its captures
+//! only get ready meanwhile. A commit that fails ends the worker: what the disk holds is then unknown,
+//! and only a restart finds out.
 
 mod act;
 mod answer;
