@@ -103,7 +103,7 @@ impl Bench {
     fn read(&mut self, path: &Path, plan: CapturePlan) -> Ended {
         let (origin, destination) = (Origin::File(path.to_owned()), Destination::Spool);
         let id = CaptureId::from_text("file");
-        self.engine.begin_into(id, "file".to_owned(), plan, origin, destination).unwrap();
+        self.engine.stand_by(id, "file".to_owned(), plan, origin, destination).unwrap().begin();
         self.end()
     }
 

@@ -3,7 +3,7 @@
 use std::process::Command;
 use std::time::Duration;
 
-use hindsight::capture::Engine;
+use hindsight::capture::{Destination, Engine, Origin};
 use hindsight::clock;
 use hindsight::model::{CaptureId, CapturePlan, Limits, StopReason};
 use support::capture_file::CaptureFile;
@@ -148,7 +148,9 @@ fn what_stands_by_is_no_capture_before_the_word_and_none_without_it() {
         traffic.wait_for_more(2_000);
         let stand_by = |id: &str| {
             let plan = numbered(plan(SECOND / 5, SECOND / 5));
-            bench.engine.stand_by(CaptureId::from_text(id), id.to_owned(), plan).unwrap()
+            let (origin, destination) = (Origin::Interfaces, Destination::Spool);
+            let (capture, name) = (CaptureId::from_text(id), id.to_owned());
+            bench.engine.stand_by(capture, name, plan, origin, destination).unwrap()
         };
         let (given, withdrawn) = (stand_by("given"), stand_by("withdrawn"));
         // Meanwhile another one goes all the way.

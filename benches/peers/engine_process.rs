@@ -111,8 +111,8 @@ pub(crate) fn run(arguments: &[String]) {
     for (number, filter) in filters.iter().enumerate() {
         let (title, plan) = (format!("capture {number}"), plan::whole(filter));
         let destination = way.destination(spool, number);
-        let begun = engine.begin_into(name(number), title, plan, Origin::Interfaces, destination);
-        begun.unwrap();
+        let ready = engine.stand_by(name(number), title, plan, Origin::Interfaces, destination);
+        ready.unwrap().begin();
     }
     let mut begun = 0;
     while begun < filters.len() {

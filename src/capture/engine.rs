@@ -82,45 +82,22 @@ impl Engine {
         })
     }
 
-    /// Makes a capture of interfaces into the spool ready, so that it begins at once when it may:
-    /// its thread runs and its filter is compiled by then. Never blocks: what goes wrong comes as
-    /// [`Report::Ended`] once it was to begin. A capture that runs already is left alone.
-    ///
-    /// # Errors
-    /// It cannot begin, and no report of it comes: too many run, or there is no thread for it.
-    pub fn stand_by(
-        &self,
-        capture: CaptureId,
-        name: String,
-        plan: CapturePlan,
-    ) -> Result<Standby, Error> {
-        self.stand_by_into(capture, name, plan, Origin::Interfaces, Destination::Spool)
-    }
-
     /// Begins a capture of interfaces into the spool.
     ///
     /// # Errors
     /// As those of [`stand_by`](Self::stand_by).
     pub fn begin(&self, capture: CaptureId, name: String, plan: CapturePlan) -> Result<(), Error> {
-        self.begin_into(capture, name, plan, Origin::Interfaces, Destination::Spool)
+        let (origin, destination) = (Origin::Interfaces, Destination::Spool);
+        self.stand_by(capture, name, plan, origin, destination).map(Standby::begin)
     }
 
-    /// Begins a capture.
+    /// Makes a capture ready, so that it begins at once when it may: its thread runs and its filter is
+    /// compiled by then. Never blocks: what goes wrong comes as [`Report::Ended`] once it was to
+    /// begin. A capture that runs already is left alone.
     ///
     /// # Errors
-    /// As those of [`stand_by`](Self::stand_by).
-    pub fn begin_into(
-        &self,
-        capture: CaptureId,
-        name: String,
-        plan: CapturePlan,
-        origin: Origin,
-        destination: Destination,
-    ) -> Result<(), Error> {
-        self.stand_by_into(capture, name, plan, origin, destination).map(Standby::begin)
-    }
-
-    fn stand_by_into(
+    /// It cannot begin, and no report of it comes: too many run, or there is no thread for it.
+    pub fn stand_by(
         &self,
         capture: CaptureId,
         name: String,

@@ -10,7 +10,7 @@ use futures_util::future::join_all;
 use tokio::sync::mpsc;
 use tokio::task::JoinError;
 
-use crate::capture::Standby;
+use crate::capture::{Destination, Origin, Standby};
 use crate::model::{
     AboutCapture, Body, Capture, CaptureId, File, Notice, Receipt, Report, Segment, State, Totals,
     Transfer,
@@ -42,7 +42,9 @@ impl Loop {
         for action in actions {
             if let Action::Begin(capture) = action {
                 let Capture { id, name, plan, .. } = capture.as_ref();
-                let standby = self.engine.stand_by(id.clone(), name.clone(), plan.clone());
+                let (origin, destination) = (Origin::Interfaces, Destination::Spool);
+                let (name, plan) = (name.clone(), plan.clone());
+                let standby = self.engine.stand_by(id.clone(), name, plan, origin, destination);
                 ready.insert(id.clone(), standby);
             }
         }

@@ -131,9 +131,8 @@ impl<'a> Follow<'a> {
         self.account = account(self.request, now);
         let plan = plan(self.request, self.interfaces.clone(), now);
         let name = format!("dump-{}", now.wall.compact());
-        self.engine
-            .begin_into(self.capture.clone(), name, plan, origin, destination)
-            .map_err(Error::Engine)?;
+        let ready = self.engine.stand_by(self.capture.clone(), name, plan, origin, destination);
+        ready.map_err(Error::Engine)?.begin();
         Ok(Phase::Capturing)
     }
 
