@@ -12,8 +12,12 @@ use std::process::{Command, Output};
 use std::time::Duration;
 
 use hindsight::clock::WallTime;
-use hindsight::model::{Event, EventId, FileForm, OnResolved, Status, Verdict};
-use hindsight::rules::{Defaults, Host, Known, OnMissing, OnRunning, RuleSet, Settings, load};
+use hindsight::model::{Event, EventId, Status, Verdict};
+use hindsight::rules::{Defaults, Host, Known, RuleSet, Settings, load};
+use rule_defaults::defaults;
+
+#[path = "support/rule_defaults.rs"]
+mod rule_defaults;
 
 /// Matchers, as they stand in both files.
 const MATCHERS: [&str; 36] = [
@@ -105,19 +109,7 @@ fn rule_set(folder: &Path, matchers: &[&str]) -> Result<RuleSet, String> {
         bytes: 1 << 30,
         host: Host::new("edge-7", [].into(), []),
     };
-    let defaults = Defaults {
-        look_back: Duration::ZERO,
-        duration: Duration::from_secs(60),
-        bytes: 1 << 20,
-        segments: None,
-        file: FileForm::default(),
-        on_resolved: OnResolved::Keep,
-        while_running: OnRunning::Ignore,
-        max_duration: None,
-        on_missing: OnMissing::Refuse,
-        storage: "local".to_owned(),
-        notify: Vec::new(),
-    };
+    let defaults = Defaults { look_back: Duration::ZERO, bytes: 1 << 20, ..defaults() };
     load(&Settings { paths: vec![path], defaults, dry_run: false }, &known)
         .map_err(|problems| problems[0].to_string())
 }

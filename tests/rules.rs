@@ -9,10 +9,14 @@ use std::time::Duration;
 
 use hindsight::clock::WallTime;
 use hindsight::model::{
-    Compression, Event, EventId, FileForm, FileFormat, OnResolved, Proposal, Quota, Refusal,
-    SegmentLimits, Status, Times, Verdict, WhileRunning,
+    Compression, Event, EventId, FileForm, FileFormat, Proposal, Quota, Refusal, SegmentLimits,
+    Status, Times, Verdict, WhileRunning,
 };
-use hindsight::rules::{Defaults, Host, Known, OnMissing, OnRunning, RuleSet, Settings, load};
+use hindsight::rules::{Defaults, Host, Known, OnRunning, RuleSet, Settings, load};
+use rule_defaults::defaults;
+
+#[path = "support/rule_defaults.rs"]
+mod rule_defaults;
 
 fn set(names: &[&str]) -> BTreeSet<String> {
     names.iter().map(|name| (*name).to_owned()).collect()
@@ -32,22 +36,6 @@ fn known() -> Known {
             [("role".to_owned(), "edge".to_owned()), ("site".to_owned(), "fra1".to_owned())].into(),
             ["192.0.2.7"],
         ),
-    }
-}
-
-fn defaults() -> Defaults {
-    Defaults {
-        look_back: Duration::from_secs(10),
-        duration: Duration::from_secs(60),
-        bytes: 200 << 20,
-        segments: None,
-        file: FileForm::default(),
-        on_resolved: OnResolved::Keep,
-        while_running: OnRunning::Ignore,
-        max_duration: None,
-        on_missing: OnMissing::Refuse,
-        storage: "local".to_owned(),
-        notify: Vec::new(),
     }
 }
 

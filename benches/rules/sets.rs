@@ -5,8 +5,10 @@ use std::fs;
 use std::time::Duration;
 
 use hindsight::clock::WallTime;
-use hindsight::model::{Event, EventId, FileForm, OnResolved, Status};
-use hindsight::rules::{Defaults, Host, Known, OnMissing, OnRunning, RuleSet, Settings, load};
+use hindsight::model::{Event, EventId, Status};
+use hindsight::rules::{Defaults, Host, Known, RuleSet, Settings, load};
+
+use crate::support::rule_defaults::defaults;
 
 /// A file has a bound; rules come in several.
 const RULES_OF_A_FILE: u64 = 1_000;
@@ -90,7 +92,7 @@ impl Kind {
         }
         let settings = Settings {
             paths: vec![folder.path().to_owned()],
-            defaults: defaults(),
+            defaults: with_notifier(),
             dry_run: false,
         };
         load(&settings, &known()).unwrap_or_else(|problems| panic!("{}", problems[0]))
@@ -145,18 +147,6 @@ fn known() -> Known {
     }
 }
 
-fn defaults() -> Defaults {
-    Defaults {
-        look_back: Duration::from_secs(10),
-        duration: Duration::from_secs(60),
-        bytes: 200 << 20,
-        segments: None,
-        file: FileForm::default(),
-        on_resolved: OnResolved::Keep,
-        while_running: OnRunning::Ignore,
-        max_duration: None,
-        on_missing: OnMissing::Refuse,
-        storage: "local".to_owned(),
-        notify: vec!["bus".to_owned()],
-    }
+fn with_notifier() -> Defaults {
+    Defaults { notify: vec!["bus".to_owned()], ..defaults() }
 }

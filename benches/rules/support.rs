@@ -6,5 +6,7 @@ pub(crate) mod http;
 pub(crate) mod place;
 #[path = "../../tests/support/process.rs"]
 pub(crate) mod process;
+#[path = "../../tests/support/rule_defaults.rs"]
+pub(crate) mod rule_defaults;
 #[path = "../../tests/support/wait.rs"]
 pub(crate) mod wait;

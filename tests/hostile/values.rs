@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use hindsight::clock::WallTime;
 use hindsight::filter::Mac;
-use hindsight::model::{CapturePlan, Event, EventId, FileForm, OnResolved, Status, Verdict};
-use hindsight::rules::{Defaults, Host, Known, OnMissing, OnRunning, RuleSet, Settings, load};
+use hindsight::model::{CapturePlan, Event, EventId, Status, Verdict};
+use hindsight::rules::{Host, Known, RuleSet, Settings, load};
 
 use super::corpus;
+use super::support::rule_defaults::defaults;
 
 /// A place for each type, with the label `text` in it.
 const PLACES: [(&str, &str); 10] = [
@@ -55,19 +56,6 @@ fn rules(place: &str) -> RuleSet {
         bytes: 1 << 30,
         host: Host::new("edge-7", [].into(), []),
     };
-    let defaults = Defaults {
-        look_back: Duration::from_secs(10),
-        duration: Duration::from_secs(60),
-        bytes: 200 << 20,
-        segments: None,
-        file: FileForm::default(),
-        on_resolved: OnResolved::Keep,
-        while_running: OnRunning::Ignore,
-        max_duration: None,
-        on_missing: OnMissing::Refuse,
-        storage: "local".to_owned(),
-        notify: Vec::new(),
-    };
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("rules.yaml");
     let rule = |name: &str, on_missing: &str| {
@@ -78,7 +66,7 @@ fn rules(place: &str) -> RuleSet {
     };
     let both = rule("refuses", "refuse") + &rule("goes-on", "capture_without");
     fs::write(&path, format!("version: 1\nrules:\n{both}")).unwrap();
-    load(&Settings { paths: vec![path], defaults, dry_run: false }, &known)
+    load(&Settings { paths: vec![path], defaults: defaults(), dry_run: false }, &known)
         .unwrap_or_else(|problems| panic!("{}", problems[0]))
 }
 

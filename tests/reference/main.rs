@@ -14,19 +14,21 @@
 mod kept;
 mod model;
 mod real;
+#[path = "../support/rule_defaults.rs"]
+mod rule_defaults;
 mod story;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::time::Duration;
 
-use hindsight::model::{FileForm, OnResolved};
-use hindsight::rules::{Defaults, Host, Known, OnMissing, OnRunning, RuleSet, Settings, load};
+use hindsight::rules::{Defaults, Host, Known, RuleSet, Settings, load};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, FileFailurePersistence, TestRunner};
 
 use model::{Line, Model};
 use real::Real;
+use rule_defaults::defaults;
 use story::Story;
 
 fn rules(story: &Story) -> RuleSet {
@@ -43,19 +45,8 @@ fn rules(story: &Story) -> RuleSet {
         bytes: 1 << 30,
         host: Host::new(story::HOST, [("site".to_owned(), "a".to_owned())].into(), []),
     };
-    let defaults = Defaults {
-        look_back: Duration::ZERO,
-        duration: Duration::from_secs(10),
-        bytes: 1 << 20,
-        segments: None,
-        file: FileForm::default(),
-        on_resolved: OnResolved::Keep,
-        while_running: OnRunning::Ignore,
-        max_duration: None,
-        on_missing: OnMissing::Refuse,
-        storage: "local".to_owned(),
-        notify: Vec::new(),
-    };
+    let (look_back, duration) = (Duration::ZERO, Duration::from_secs(10));
+    let defaults = Defaults { look_back, duration, bytes: 1 << 20, ..defaults() };
     let settings = Settings { paths: vec![path], defaults, dry_run: story.dry_run };
     load(&settings, &known).unwrap_or_else(|problems| {
         let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();

@@ -22,6 +22,7 @@ pub(crate) mod openapi;
 pub(crate) mod place;
 pub(crate) mod process;
 pub(crate) mod publisher;
+pub(crate) mod rule_defaults;
 pub(crate) mod s3;
 pub(crate) mod storage_cases;
 pub(crate) mod traffic;
